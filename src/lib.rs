@@ -1,0 +1,6 @@
+//! `clusteros-init`: a minimal init (PID 1) for containers and appliances that form a cluster by themselves.
+//!
+//! The rooms and the rules between them are in `src/ARCHITECTURE.md`.
+#![deny(unsafe_code)]
+
+pub mod unit;

@@ -1,0 +1,18 @@
+//! Units: what to run, in which order, and what to do when it ends. Pure: told the time and the events, answers with
+//! actions; no clock, file, socket, thread, randomness or `unsafe`.
+//!
+//! [`table`] is what was configured, [`machine`] what happens. A caller waits in one place, turns what happened into an
+//! [`Event`], gives it to `Machine::handle`, performs every [`Action`] that `Machine::next` yields, and sleeps until
+//! `Machine::deadline`.
+
+pub mod event;
+pub mod machine;
+pub mod table;
+pub mod time;
+
+pub use event::{
+    Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Target, Verdict, View, Wish,
+};
+pub use machine::{Machine, Options, Phase};
+pub use table::{Backoff, ExitRule, Kill, Kind, Need, Ready, Restart, Signal, Table, Unit, UnitId, When};
+pub use time::Time;

@@ -1,0 +1,190 @@
+//! The unit table: what was configured, already checked. [`Unit`] holds every key of a unit with its default filled in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A unit's place in its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitId(pub u16);
+
+impl UnitId {
+    /// The index into `Table::units`.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A signal number as this kernel counts (real-time signals are `SIGRTMIN` = 34 and up, as libc counts them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Signal(pub i32);
+
+/// Units in the order of the file, names unique, every reference resolved, no cycle.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Table {
+    /// The units; a [`UnitId`] is an index into this.
+    pub units: Vec<Unit>,
+}
+
+/// One unit, every key with its default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// Key of the table: lower-case letters, digits, `-`, `_`, `.`; at most 64 bytes.
+    pub name: String,
+    /// `type`.
+    pub kind: Kind,
+    /// `exec`: program and arguments; never empty.
+    pub exec: Vec<String>,
+    /// `needs`: ready or done before this one starts. A trailing `?` makes a skipped unit count.
+    pub needs: Vec<Need>,
+    /// `binds`: as `needs`, and this one stops before them and restarts after them.
+    pub binds: Vec<UnitId>,
+    /// `wants`: start after they have settled, or after 30 s.
+    pub wants: Vec<UnitId>,
+    /// `when`: conditions that must all hold, else the unit is skipped.
+    pub when: When,
+    /// `ready`.
+    pub ready: Ready,
+    /// `restart`.
+    pub restart: Restart,
+    /// `backoff`.
+    pub backoff: Backoff,
+    /// `permanent-exit`: ends that are not retried.
+    pub permanent_exit: Vec<ExitRule>,
+    /// `success-exit`: ends that count as success beside exit 0.
+    pub success_exit: Vec<ExitRule>,
+    /// `start-timeout`: from exec to ready; none means for ever.
+    pub start_timeout: Option<Duration>,
+    /// `stop-timeout`: from the first act of stopping to SIGKILL.
+    pub stop_timeout: Duration,
+    /// `stop-signal`; SIGCONT follows it.
+    pub stop_signal: Signal,
+    /// `stop`: a command that runs before the signal, and also when the unit is done.
+    pub stop: Option<Vec<String>>,
+    /// `kill`.
+    pub kill: Kill,
+    /// `env`: added to PID 1's environment.
+    pub env: BTreeMap<String, String>,
+    /// `enabled`.
+    pub enabled: bool,
+    /// `description`.
+    pub description: String,
+    /// Not a key: this unit is the command given on the command line. Its end ends the node.
+    pub main: bool,
+    /// Not a key: this unit starts before and stops after all others (PID 1's own `logd`).
+    pub last: bool,
+}
+
+impl Unit {
+    /// A unit with `exec` and every other key at its default.
+    pub fn new(name: &str, exec: Vec<String>) -> Unit {
+        Unit {
+            name: name.to_owned(),
+            kind: Kind::Service,
+            exec,
+            needs: Vec::new(),
+            binds: Vec::new(),
+            wants: Vec::new(),
+            when: When::default(),
+            ready: Ready::Exec,
+            restart: Restart::Always,
+            backoff: Backoff::default(),
+            permanent_exit: Vec::new(),
+            success_exit: Vec::new(),
+            start_timeout: None,
+            stop_timeout: Duration::from_secs(10),
+            stop_signal: Signal(15),
+            stop: None,
+            kill: Kill::Group,
+            env: BTreeMap::new(),
+            enabled: true,
+            description: String::new(),
+            main: false,
+            last: false,
+        }
+    }
+}
+
+/// One entry of `needs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The unit needed.
+    pub unit: UnitId,
+    /// Written with a trailing `?`: a skipped or switched-off unit satisfies it.
+    pub optional: bool,
+}
+
+/// `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Runs until stopped.
+    Service,
+    /// Runs to its end; exit 0 makes it `done`.
+    Oneshot,
+}
+
+/// `ready`: what makes a starting service count as up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ready {
+    /// Its exec succeeded.
+    Exec,
+    /// It sent `READY=1` (sd_notify).
+    Notify,
+}
+
+/// `restart`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// After every end that was not asked for.
+    Always,
+    /// After every end but a success.
+    OnFailure,
+    /// Never; an end that is no success is `failed`.
+    Never,
+}
+
+/// `backoff`: delays between starts, doubling from `first` to `cap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first delay.
+    pub first: Duration,
+    /// The longest delay.
+    pub cap: Duration,
+}
+
+impl Default for Backoff {
+    /// 250 ms..30 s: fast for a person, slow for a computer; the cap is OpenRC's.
+    fn default() -> Backoff {
+        Backoff { first: Duration::from_millis(250), cap: Duration::from_secs(30) }
+    }
+}
+
+/// `kill`: what a stop signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    /// The unit's process group.
+    Group,
+    /// The main process alone; what it leaves behind lives on until shutdown.
+    Main,
+}
+
+/// One entry of `permanent-exit` or `success-exit`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitRule {
+    /// An exit code.
+    Code(u8),
+    /// Ended by this signal.
+    Signal(Signal),
+}
+
+/// `when`: every condition given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct When {
+    /// This environment variable is set, and is neither empty, `0`, `false` nor `no`.
+    pub env: Option<String>,
+    /// This program is found in `PATH`.
+    pub program: Option<String>,
+    /// This path exists.
+    pub path: Option<String>,
+    /// PID 1 runs in a container (`true`) or on a machine of its own (`false`).
+    pub container: Option<bool>,
+}
