@@ -3,4 +3,5 @@
 //! The rooms and the rules between them are in `src/ARCHITECTURE.md`.
 #![deny(unsafe_code)]
 
+pub mod say;
 pub mod unit;
