@@ -6,4 +6,5 @@
 #[cfg(feature = "agent")]
 pub mod mesh;
 pub mod say;
+pub mod sys;
 pub mod unit;

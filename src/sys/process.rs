@@ -1,0 +1,69 @@
+//! Children: how they ended, who they are.
+
+use super::{Errno, check};
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this code.
+    Code(u8),
+    /// A signal ended it.
+    Signal {
+        /// Which.
+        signal: i32,
+        /// Whether it left a core dump.
+        core: bool,
+    },
+}
+
+/// A child that has ended and is still a zombie, without reaping it; none if there is none.
+pub fn peek() -> Option<(i32, Ended)> {
+    wait(libc::P_ALL, 0, libc::WNOWAIT)
+}
+
+/// Reaps the child `pid`, which has ended: from now on its number may be used again.
+pub fn reap(pid: i32) {
+    if let Ok(pid) = libc::id_t::try_from(pid) {
+        wait(libc::P_PID, pid, 0);
+    }
+}
+
+fn wait(of: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Option<(i32, Ended)> {
+    let flags = flags | libc::WEXITED | libc::WNOHANG | libc::__WALL;
+    // SAFETY: all-zero is a valid siginfo_t, and waitid writes a SIGCHLD one, whose pid and status are read.
+    let (code, pid, status) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        check(libc::waitid(of, id, &raw mut info, flags).into()).ok()?;
+        (info.si_code, info.si_pid(), info.si_status())
+    };
+    let ended = match code {
+        libc::CLD_EXITED => Ended::Code(u8::try_from(status & 0xff).unwrap_or(u8::MAX)),
+        _ => Ended::Signal { signal: status, core: code == libc::CLD_DUMPED },
+    };
+    (pid > 0).then_some((pid, ended))
+}
+
+/// Our own pid.
+pub fn own_pid() -> i32 {
+    // SAFETY: getpid always succeeds.
+    unsafe { libc::getpid() }
+}
+
+/// Our effective user.
+pub fn own_user() -> u32 {
+    // SAFETY: geteuid always succeeds.
+    unsafe { libc::geteuid() }
+}
+
+/// Makes this process adopt the orphans among its descendants, as PID 1 does anyway.
+pub fn adopt_orphans() -> Result<(), Errno> {
+    // SAFETY: a plain flag; no memory is passed.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }.into())?;
+    Ok(())
+}
+
+/// Ends this process at once, without running anything.
+pub fn exit(status: u8) -> ! {
+    // SAFETY: _exit never returns and touches no memory of ours.
+    unsafe { libc::_exit(status.into()) }
+}

@@ -1,0 +1,134 @@
+//! Making a process and turning it into a program.
+//!
+//! Everything is prepared before the process is made; the child only makes raw calls and allocates nothing. A plain copy
+//! (never `CLONE_VFORK`): an exec from a stuck disk would stop the parent.
+
+use std::ffi::{CString, c_char};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use super::signal::{Entry, SignalSet, set_default, set_ignored, set_mask};
+use super::{Errno, check, descriptor};
+
+/// A program to start.
+#[derive(Debug)]
+pub struct Program {
+    /// The files to try, in order; never empty.
+    pub candidates: Vec<CString>,
+    /// Its arguments, its name first.
+    pub arguments: Vec<CString>,
+    /// Its environment, `NAME=VALUE`.
+    pub environment: Vec<CString>,
+    /// What becomes its 0, 1 and 2; none leaves ours.
+    pub stdio: [Option<RawFd>; 3],
+    /// Descriptors that stay open in it under their numbers.
+    pub keep: Vec<RawFd>,
+    /// Its signal mask, and the signals that it ignores.
+    pub signals: Entry,
+    /// Signals that we ourselves were given as ignored.
+    pub ours_ignored: SignalSet,
+    /// Whether it becomes the foreground process group of the terminal on descriptor 0, if that is one.
+    pub foreground: bool,
+}
+
+/// A process just made.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its pid.
+    pub pid: i32,
+    /// Reads the end of the file when exec has succeeded, four bytes of errno when it has failed.
+    pub exec: OwnedFd,
+}
+
+/// The exit status of a process whose program was not found, as shells have it.
+const NOT_FOUND: i32 = 127;
+/// The exit status of a process whose program was found and could not be run, as shells have it.
+const NOT_RUN: i32 = 126;
+
+/// Makes a process that leads a process group of its own and becomes `program`.
+pub fn spawn(program: &Program) -> Result<Spawned, Errno> {
+    let (exec, report) = descriptor::pipe()?;
+    descriptor::set_nonblocking(&exec)?;
+    let arguments = pointers(&program.arguments);
+    let environment = pointers(&program.environment);
+    let pid = copy()?;
+    if pid == 0 {
+        become_program(program, &arguments, &environment, report.as_raw_fd());
+    }
+    // From both sides: whoever comes first, a signal to the group finds it. EACCES: it has become its program already.
+    // SAFETY: no memory is passed; the child is not reaped yet, so the number is its own.
+    unsafe { libc::setpgid(pid, pid) };
+    Ok(Spawned { pid, exec })
+}
+
+/// What the exec pipe tells: none while it tells nothing yet.
+pub fn exec_outcome(exec: &OwnedFd) -> Option<Result<(), Errno>> {
+    let mut bytes = [0; 4];
+    match descriptor::read_now(exec, &mut bytes) {
+        Ok(4) => Some(Err(Errno::from_raw(i32::from_ne_bytes(bytes)))),
+        Ok(_) => Some(Ok(())),
+        Err(Errno::EAGAIN | Errno::EINTR) => None,
+        Err(errno) => Some(Err(errno)),
+    }
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// 0 in the copy, its pid in ours.
+fn copy() -> Result<i32, Errno> {
+    // SAFETY: all-zero is a valid clone_args; without CLONE_VM the copy has its own memory, and this process has one
+    // thread, so the copy is consistent. The copy calls nothing of libc that knows about threads.
+    let pid = unsafe {
+        let mut wanted: libc::clone_args = std::mem::zeroed();
+        wanted.exit_signal = libc::SIGCHLD as u64;
+        match check(libc::syscall(libc::SYS_clone3, &raw mut wanted, size_of::<libc::clone_args>())) {
+            // Old kernels lack clone3, and container seccomp rules refuse it because they cannot look into its arguments.
+            Err(Errno::ENOSYS | Errno::EPERM) => check(libc::fork().into())?,
+            other => other?,
+        }
+    };
+    i32::try_from(pid).map_err(|_| Errno::EOVERFLOW)
+}
+
+/// The child's whole life before exec. All signals are still blocked, so SIGTTOU cannot stop it.
+fn become_program(program: &Program, arguments: &[*const c_char], environment: &[*const c_char], report: RawFd) -> ! {
+    // SAFETY: raw calls on memory that was prepared before the copy was made and is not freed; nothing allocates.
+    unsafe {
+        libc::setpgid(0, 0);
+        if program.foreground {
+            let group = libc::getpid();
+            libc::ioctl(0, libc::TIOCSPGRP, &raw const group);
+        }
+        for (number, source) in (0..).zip(program.stdio) {
+            if let Some(source) = source {
+                libc::dup2(source, number);
+            }
+        }
+        for fd in &program.keep {
+            libc::fcntl(*fd, libc::F_SETFD, 0);
+        }
+        for signal in program.ours_ignored.iter() {
+            set_default(signal);
+        }
+        for signal in program.signals.ignored.iter() {
+            set_ignored(signal);
+        }
+        set_mask(program.signals.mask);
+        let mut why = Errno::ENOENT;
+        for candidate in &program.candidates {
+            libc::execve(candidate.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+            match Errno::last() {
+                Errno::ENOENT | Errno::ENOTDIR => {}
+                Errno::EACCES => why = Errno::EACCES,
+                other => {
+                    why = other;
+                    break;
+                }
+            }
+        }
+        let bytes = (why as i32).to_ne_bytes();
+        libc::write(report, bytes.as_ptr().cast(), bytes.len());
+        libc::_exit(if why == Errno::ENOENT { NOT_FOUND } else { NOT_RUN })
+    }
+}
