@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod descriptor;
+pub mod inherited;
 pub mod poll;
 pub mod power;
 pub mod process;
