@@ -5,6 +5,8 @@
 
 pub mod logd;
 #[cfg(feature = "agent")]
+pub mod agent;
+#[cfg(feature = "agent")]
 pub mod mesh;
 pub mod say;
 pub mod sys;

@@ -1,3 +1,12 @@
-//! What a node is in the mesh, as values: nothing here reads a clock, a file or a socket, and nothing knows of gossip.
+//! The mesh: who a node is, which address it has, what it says of itself under its signature, and which peers its
+//! WireGuard device should have. Pure; knows nothing of gossip.
 
+pub mod address;
+pub mod identity;
 pub mod peers;
+pub mod record;
+
+pub use address::Subnet;
+pub use identity::{Identity, NodeId};
+pub use peers::WgKey;
+pub use record::Record;

@@ -1,0 +1,127 @@
+//! The node's agent: identity and configuration files, `wg0`, and the peers that gossip shows. A shell: it performs what
+//! [`crate::mesh`] and [`crate::cluster`] decide.
+//!
+//! Every command of `node-agent` enters here.
+
+pub mod paths;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use log::{LevelFilter, error};
+
+use paths::Paths;
+
+/// Exit code of a configuration that cannot be used: trying again does not help.
+pub const CONFIGURATION: u8 = 78;
+/// Exit code of a fault in this program or its surroundings.
+pub const INTERNAL: u8 = 70;
+/// Exit code of a command line that means nothing.
+pub const USAGE: u8 = 64;
+
+/// What ended a command before it was done.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub code: u8,
+    /// `unable to VERB OBJECT: CAUSE; WHAT NEXT`.
+    pub text: String,
+}
+
+impl Failure {
+    /// A configuration that cannot be used.
+    pub fn configuration(text: impl Into<String>) -> Failure {
+        Failure { code: CONFIGURATION, text: text.into() }
+    }
+
+    /// A fault in this program or its surroundings.
+    pub fn internal(text: impl Into<String>) -> Failure {
+        Failure { code: INTERNAL, text: text.into() }
+    }
+}
+
+/// One command line, read.
+struct Call {
+    command: String,
+    paths: Paths,
+    json: bool,
+    down: bool,
+}
+
+/// Runs the command that `arguments` (without the program's name) ask for.
+pub fn command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    crate::say::start("node-agent", env_logger::Target::Stderr, LevelFilter::Info);
+    let call = match read(arguments) {
+        Ok(call) => call,
+        Err(mistake) => {
+            error!("unable to read the command line: {mistake}; run 'node-agent help'");
+            return ExitCode::from(USAGE);
+        }
+    };
+    match run(&call) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            error!("{}", failure.text);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn run(call: &Call) -> Result<(), Failure> {
+    let _ = (&call.paths, call.json, call.down);
+    match call.command.as_str() {
+        "help" => say(HELP),
+        "version" => say(&format!("node-agent {}\n", env!("CARGO_PKG_VERSION"))),
+        other => Err(Failure {
+            code: USAGE,
+            text: format!("unable to run {other:?}: no such command; run 'node-agent help'"),
+        }),
+    }
+}
+
+fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
+    let mut call = Call { command: String::new(), paths: Paths::new(PathBuf::from("/")), json: false, down: false };
+    let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--root" => call.paths = Paths::new(arguments.next().ok_or("--root needs a folder")?.into()),
+            "--json" => call.json = true,
+            "--down" => call.down = true,
+            "--version" | "-V" => call.command = "version".to_owned(),
+            "--help" | "-h" => call.command = "help".to_owned(),
+            option if option.starts_with('-') => return Err(format!("no such option: {option}")),
+            _ if call.command.is_empty() => call.command = argument,
+            extra => return Err(format!("one argument too many: {extra}")),
+        }
+    }
+    if call.command.is_empty() { Err("no command".to_owned()) } else { Ok(call) }
+}
+
+/// Writes `text` to stdout. A reader that went away (`node-agent help | head -1`) is no failure.
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure { code: 1, text: format!("unable to write to stdout: {error}; nothing was changed") })
+        }
+        _ => Ok(()),
+    }
+}
+
+const HELP: &str = "\
+node-agent: a node's identity, its wg0, and its peers
+
+  node-agent init             make identity.json, node.yaml and serf.json from the environment
+  node-agent wg0 [--down]     bring wg0 up (or down)
+  node-agent start            follow gossip and keep wg0's peers
+  node-agent info             who this node is
+  node-agent peers [--json]   the peers and their tunnels
+  node-agent status [--json]  the same, with this node and gossip
+  node-agent help | --version
+
+  --root DIR                  look for /etc, /var/lib and /run under DIR
+
+Exit codes: 0 done, 1 no, 64 wrong command line, 70 internal fault, 78 wrong configuration.
+";

@@ -1,0 +1,41 @@
+//! Where the agent's files are.
+
+use std::path::{Path, PathBuf};
+
+/// The agent's files, all under one root.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    root: PathBuf,
+}
+
+impl Paths {
+    /// The files under `root`, which is `/` except in tests and on mounted images.
+    pub fn new(root: PathBuf) -> Paths {
+        Paths { root }
+    }
+
+    /// The configuration.
+    pub fn node_yaml(&self) -> PathBuf {
+        self.root.join("etc/cluster-os/node.yaml")
+    }
+
+    /// The address in the mesh and the record's generation.
+    pub fn address_json(&self) -> PathBuf {
+        self.root.join("var/lib/cluster-os/address.json")
+    }
+
+    /// The configuration of gossip, which holds the cluster key.
+    pub fn serf_json(&self) -> PathBuf {
+        self.root.join("run/cluster-os/serf.json")
+    }
+
+    /// The peers as `node-agent start` last saw them.
+    pub fn peers_json(&self) -> PathBuf {
+        self.root.join("run/cluster-os/peers.json")
+    }
+
+    /// `path`, which a configuration names as absolute, under the root.
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+}
