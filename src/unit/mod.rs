@@ -5,14 +5,27 @@
 //! [`Event`], gives it to `Machine::handle`, performs every [`Action`] that `Machine::next` yields, and sleeps until
 //! `Machine::deadline`.
 
+mod draft;
+pub mod duration;
 pub mod event;
+pub mod graph;
+pub mod keys;
 pub mod machine;
+mod mistake;
+pub mod notify;
+mod own;
+pub mod read;
+mod settings;
+pub mod signal;
+pub mod suggest;
 pub mod table;
 pub mod time;
+mod value;
 
 pub use event::{
     Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Target, Verdict, View, Wish,
 };
 pub use machine::{Machine, Options, Phase};
+pub use mistake::Mistake;
 pub use table::{Backoff, ExitRule, Kill, Kind, Need, Ready, Restart, Signal, Table, Unit, UnitId, When};
 pub use time::Time;

@@ -1,0 +1,229 @@
+//! The keys of a unit: one table that the reader goes by and that `initctl help units` prints.
+
+use super::draft::Draft;
+use super::duration;
+use super::settings;
+use super::value::Field;
+
+/// One key of a unit.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// What may be written, as it follows "write".
+    pub values: &'static str,
+    /// What holds when it is not written.
+    pub default: &'static str,
+    /// What it is for.
+    pub what: &'static str,
+    /// What other programs call it.
+    pub(super) also: &'static [&'static str],
+    pub(super) read: fn(&mut Field<'_>, &mut Draft),
+}
+
+/// Every key, in the order in which a person meets them.
+pub const KEYS: &[Key] = &[
+    Key {
+        name: "type",
+        values: "\"service\" or \"oneshot\"",
+        default: "\"service\"",
+        what: "a service runs until it is stopped; a oneshot runs to its end, and exit 0 makes it done",
+        also: &["kind"],
+        read: settings::kind,
+    },
+    Key {
+        name: "exec",
+        values: "a list of texts, such as [\"prog\", \"arg\"]",
+        default: "none: every unit has it",
+        what: "the program and its arguments; no shell; looked up in PATH",
+        also: &["command", "cmd", "run", "execstart", "entrypoint", "start"],
+        read: settings::exec,
+    },
+    Key {
+        name: "needs",
+        values: "a list of unit names, such as [\"wg0\"] or [\"wg0?\"]",
+        default: "[]",
+        what: "must be ready or done before this one starts; with ? a skipped or switched-off unit will do",
+        also: &["requires", "depends", "depends-on", "after"],
+        read: settings::needs,
+    },
+    Key {
+        name: "binds",
+        values: "a list of unit names, such as [\"wg0\"]",
+        default: "[]",
+        what: "as needs, and this one stops before them and starts again after them",
+        also: &["binds-to", "part-of"],
+        read: settings::binds,
+    },
+    Key {
+        name: "wants",
+        values: "a list of unit names, such as [\"wg0\"]",
+        default: "[]",
+        what: "start after they are ready, done, failed, skipped or off, or after 30 s",
+        also: &["waits-for"],
+        read: settings::wants,
+    },
+    Key {
+        name: "when",
+        values: "a table of env, program, path (texts) and container (true or false)",
+        default: "{}",
+        what: "all must hold, else the unit is skipped: env is set, program is in PATH, path exists, in a container or not",
+        also: &["condition", "if", "only-if"],
+        read: settings::when,
+    },
+    Key {
+        name: "ready",
+        values: "\"exec\" or \"notify\"",
+        default: "\"exec\"",
+        what: "what makes a service up: its exec succeeded, or it sent READY=1 (sd_notify)",
+        also: &["readiness"],
+        read: settings::ready,
+    },
+    Key {
+        name: "restart",
+        values: "\"always\", \"on-failure\" or \"never\"",
+        default: "\"always\"; \"on-failure\" for a oneshot",
+        what: "whether it starts again after an end that was not asked for",
+        also: &["respawn"],
+        read: settings::restart,
+    },
+    Key {
+        name: "backoff",
+        values: "two durations, such as \"250ms..30s\", or one",
+        default: "\"250ms..30s\"",
+        what: "the time between starts, doubling from the first to the second",
+        also: &["restart-sec", "restart-delay", "delay"],
+        read: settings::backoff,
+    },
+    Key {
+        name: "permanent-exit",
+        values: "a list of exit codes (0 to 255) and signal names, such as [78, \"SEGV\"]",
+        default: "[]",
+        what: "ends after which it is failed and not started again",
+        also: &["restart-prevent-exit-status"],
+        read: settings::permanent_exit,
+    },
+    Key {
+        name: "success-exit",
+        values: "a list of exit codes (0 to 255) and signal names, such as [3, \"TERM\"]",
+        default: "[]",
+        what: "ends that count as success, beside exit 0",
+        also: &["success-exit-status"],
+        read: settings::success_exit,
+    },
+    Key {
+        name: "start-timeout",
+        values: "a duration, such as \"30s\", or \"none\"",
+        default: "\"none\"; \"30s\" for a oneshot",
+        what: "from exec to ready (a oneshot: to its end); after it the unit is stopped and tried again",
+        also: &["timeout-start-sec", "timeout"],
+        read: settings::start_timeout,
+    },
+    Key {
+        name: "stop-timeout",
+        values: "a duration, such as \"10s\"",
+        default: "\"10s\"",
+        what: "from the first act of stopping to SIGKILL",
+        also: &["timeout-stop-sec", "grace", "stop-grace-period"],
+        read: settings::stop_timeout,
+    },
+    Key {
+        name: "stop-signal",
+        values: "a signal name, such as \"TERM\" or \"RTMIN+3\"",
+        default: "\"TERM\"",
+        what: "what asks it to stop; CONT follows it",
+        also: &["kill-signal"],
+        read: settings::stop_signal,
+    },
+    Key {
+        name: "stop",
+        values: "a list of texts, such as [\"prog\", \"--stop\"]",
+        default: "none",
+        what: "a command that runs before the signal, and also when the unit is done",
+        also: &["execstop", "stop-command"],
+        read: settings::stop,
+    },
+    Key {
+        name: "kill",
+        values: "\"group\" or \"main\"",
+        default: "\"group\"",
+        what: "what a stop signals: the process group, or the main process alone",
+        also: &["kill-mode"],
+        read: settings::kill,
+    },
+    Key {
+        name: "env",
+        values: "a table of texts, such as { LANG = \"C\" }",
+        default: "{}",
+        what: "added to PID 1's own environment, which is inherited",
+        also: &["environment"],
+        read: settings::env,
+    },
+    Key {
+        name: "enabled",
+        values: "true or false",
+        default: "true",
+        what: "false switches the unit off",
+        also: &["enable", "disabled"],
+        read: settings::enabled,
+    },
+    Key {
+        name: "description",
+        values: "a text of one line, at most 200 bytes",
+        default: "\"\"",
+        what: "for the people who read the status",
+        also: &["comment"],
+        read: settings::description,
+    },
+];
+
+/// Keys that are designed and not built: known names, so that nobody hunts for a slip of the finger.
+pub(super) const LATER: &[&str] = &[
+    "give-up",
+    "finish",
+    "reload-signal",
+    "env-file",
+    "clear-env",
+    "pass-env",
+    "user",
+    "group",
+    "groups",
+    "umask",
+    "cwd",
+    "nice",
+    "oom-score-adj",
+    "rlimits",
+    "capabilities",
+    "no-new-privileges",
+    "memory-max",
+    "memory-high",
+    "cpu-max",
+    "cpu-weight",
+    "pids-max",
+    "io-weight",
+    "log",
+    "watchdog",
+    "forward",
+    "rewrite",
+];
+
+/// The keys as a page for a person.
+pub fn help() -> String {
+    let width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or(0);
+    let mut page = String::from(
+        "The unit table: /etc/cluster-os/units.toml, then /etc/cluster-os/units.d/*.toml in name order.\n\
+         A later file that names a unit again changes the keys that it says and leaves the others;\n\
+         enabled = false switches a unit off. A unit is a table [unit.NAME]; its keys:\n\n",
+    );
+    for key in KEYS {
+        let Key { name, values, default, what, .. } = key;
+        page.push_str(&format!(
+            "{name:width$}  {what}\n{:width$}  values: {values}\n{:width$}  default: {default}\n",
+            "", ""
+        ));
+    }
+    page.push_str("\nA duration is ");
+    page.push_str(duration::HOW);
+    page.push_str(".\n");
+    page
+}

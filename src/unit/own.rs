@@ -1,0 +1,63 @@
+//! The units that PID 1 adds to a table itself. Their names are reserved, so that no table has them already.
+
+use super::table::{Kill, Restart, Table, Unit, UnitId};
+
+impl Table {
+    /// The table with the command of the command line as the unit `main`: it starts after every enabled unit has settled,
+    /// is never started again, and its end ends the node. An empty `argv` adds nothing.
+    pub fn with_main(mut self, argv: Vec<String>) -> Table {
+        if argv.is_empty() {
+            return self;
+        }
+        let mut main = Unit::new("main", argv);
+        main.description = "the command of the command line".to_owned();
+        main.restart = Restart::Never;
+        main.main = true;
+        main.wants = (0u16..)
+            .map(UnitId)
+            .zip(&self.units)
+            .filter(|(_, unit)| unit.enabled && !unit.last)
+            .map(|(id, _)| id)
+            .collect();
+        self.units.push(main);
+        self
+    }
+
+    /// The table with `exec` as the unit `logd`, which starts before and stops after all others. It ends by itself when its
+    /// pipes do, and a stop signals it alone.
+    pub fn with_logd(mut self, exec: Vec<String>) -> Table {
+        if exec.is_empty() {
+            return self;
+        }
+        let mut logd = Unit::new("logd", exec);
+        logd.description = "the units' output, to files and to stdout".to_owned();
+        logd.kill = Kill::Main;
+        logd.last = true;
+        self.units.push(logd);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn main_waits_for_what_is_enabled() {
+        let mut off = Unit::new("off", vec!["x".to_owned()]);
+        off.enabled = false;
+        let table = Table { units: vec![Unit::new("a", vec!["x".to_owned()]), off] };
+        let table = table.with_logd(vec!["logd".to_owned()]).with_main(vec!["sh".to_owned()]);
+        let names: Vec<&str> = table.units.iter().map(|unit| unit.name.as_str()).collect();
+        assert_eq!(names, ["a", "off", "logd", "main"]);
+        assert_eq!(table.units[3].wants, [UnitId(0)]);
+        assert!(table.units[3].main && table.units[2].last);
+        assert_eq!(table.units[3].restart, Restart::Never);
+        assert_eq!(table.order().len(), 4);
+    }
+
+    #[test]
+    fn no_command_adds_nothing() {
+        assert_eq!(Table::default().with_main(Vec::new()), Table::default());
+    }
+}
