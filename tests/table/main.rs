@@ -1,0 +1,5 @@
+//! The unit table from its files to a table or to the words that a person reads.
+
+mod golden;
+mod reading;
+mod shipped;
