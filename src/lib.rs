@@ -3,9 +3,10 @@
 //! The rooms and the rules between them are in `src/ARCHITECTURE.md`.
 #![deny(unsafe_code)]
 
-pub mod logd;
 #[cfg(feature = "agent")]
 pub mod agent;
+pub mod control;
+pub mod logd;
 #[cfg(feature = "agent")]
 pub mod mesh;
 pub mod say;

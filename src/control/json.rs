@@ -1,0 +1,97 @@
+//! A writer of JSON objects: PID 1 writes one document and reads none, so that this is all it needs.
+
+/// An object in the making.
+#[derive(Debug)]
+pub struct Object {
+    text: String,
+}
+
+impl Default for Object {
+    fn default() -> Object {
+        Object::new()
+    }
+}
+
+impl Object {
+    /// An object without members.
+    pub fn new() -> Object {
+        Object { text: String::from("{") }
+    }
+
+    /// The object with a text; `null` if there is none.
+    pub fn text(self, name: &str, value: Option<&str>) -> Object {
+        self.raw(name, &value.map_or_else(null, quoted))
+    }
+
+    /// The object with a whole number; `null` if there is none.
+    pub fn number<N: Into<i128>>(self, name: &str, value: Option<N>) -> Object {
+        self.raw(name, &value.map_or_else(null, |number| number.into().to_string()))
+    }
+
+    /// The object with a list of objects, one a line so that a person can read it too.
+    pub fn objects(self, name: &str, items: impl Iterator<Item = Object>) -> Object {
+        let lines: Vec<String> = items.map(|item| format!("\n{}", item.finish())).collect();
+        self.raw(name, &format!("[{}\n]", lines.join(",")))
+    }
+
+    /// The text of the object.
+    pub fn finish(mut self) -> String {
+        self.text.push('}');
+        self.text
+    }
+
+    fn raw(mut self, name: &str, value: &str) -> Object {
+        if self.text.len() > 1 {
+            self.text.push(',');
+        }
+        self.text.push_str(&quoted(name));
+        self.text.push(':');
+        self.text.push_str(value);
+        self
+    }
+}
+
+fn null() -> String {
+    "null".to_owned()
+}
+
+/// `text` as a JSON string: quotes, backslashes and control characters escaped (RFC 8259, section 7). DEL and the C1 controls
+/// are escaped too, because the document is also shown on terminals.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            // Every control character is below U+0100, so that one escape is enough.
+            letter if letter.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members() {
+        let inner = Object::new().number("n", Some(-1)).number("none", None::<u64>);
+        let text = Object::new().text("a", Some("x")).text("b", None).objects("list", [inner].into_iter()).finish();
+        assert_eq!(text, "{\"a\":\"x\",\"b\":null,\"list\":[\n{\"n\":-1,\"none\":null}\n]}");
+        assert_eq!(Object::new().finish(), "{}");
+        assert_eq!(Object::new().objects("l", std::iter::empty()).finish(), "{\"l\":[\n]}");
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(
+            quoted("a\"b\\c\nd\te\u{1b}\u{7f}\u{9b}ä\u{1f600}"),
+            "\"a\\\"b\\\\c\\nd\\u0009e\\u001b\\u007f\\u009bä\u{1f600}\""
+        );
+        assert_eq!(quoted("\0"), "\"\\u0000\"");
+    }
+}

@@ -1,0 +1,10 @@
+//! What people and other processes ask of PID 1, and what it answers: signals in, a status document out. Pure: values in,
+//! values out; no clock, file, socket, thread, randomness or `unsafe`.
+
+pub mod json;
+pub mod show;
+pub mod signal;
+pub mod status;
+
+pub use signal::{Meaning, Mode, meaning};
+pub use status::{Node, Status, UnitStatus};

@@ -1,0 +1,140 @@
+//! What a signal to PID 1 means.
+
+use crate::unit::Goal;
+use crate::unit::signal::RTMIN;
+
+/// What PID 1 is to its surroundings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It wraps one command and there is no unit table: the caller's signals are the command's.
+    Command,
+    /// It runs a unit table in a container.
+    Container,
+    /// It runs a unit table as the init of a machine.
+    Appliance,
+}
+
+/// What PID 1 does about a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meaning {
+    /// Begin an orderly shutdown; again, to hurry it.
+    Shutdown(Goal),
+    /// Write the status document and print the status table.
+    Status,
+    /// A child has ended. PID 1 looks for ended children after every wait, so there is nothing to do besides.
+    Child,
+    /// Pass it on to the main command, if there is one, and to the units that ask for it.
+    Forward,
+    /// Do nothing, and log this reason.
+    Ignore(&'static str),
+    /// Designed, and not in this version: log `unable to` with this, and do nothing.
+    NotYet(&'static str),
+}
+
+/// One signal's meaning in a container and on an appliance.
+struct Row {
+    signal: i32,
+    container: Meaning,
+    appliance: Meaning,
+}
+
+/// Every signal that means something where there is a unit table. All others are forwarded.
+const MEANINGS: &[Row] = &[
+    // Ctrl-C in the foreground of a container, `docker stop` and `kubectl delete`.
+    Row {
+        signal: libc::SIGTERM,
+        container: Meaning::Shutdown(Goal::Exit),
+        appliance: Meaning::Ignore(NOT_ON_A_MACHINE),
+    },
+    Row {
+        signal: libc::SIGQUIT,
+        container: Meaning::Shutdown(Goal::Exit),
+        appliance: Meaning::Ignore(NOT_ON_A_MACHINE),
+    },
+    // The kernel sends INT to a machine's init for Ctrl-Alt-Del.
+    Row { signal: libc::SIGINT, container: Meaning::Shutdown(Goal::Exit), appliance: Meaning::Shutdown(Goal::Reboot) },
+    // LXC, Incus, and a UPS.
+    Row {
+        signal: libc::SIGPWR,
+        container: Meaning::Shutdown(Goal::Exit),
+        appliance: Meaning::Shutdown(Goal::PowerOff),
+    },
+    // podman and LXC send RTMIN+3 to an init; the numbers are systemd's.
+    Row { signal: RTMIN + 3, container: Meaning::Shutdown(Goal::Exit), appliance: Meaning::Shutdown(Goal::Halt) },
+    Row { signal: RTMIN + 4, container: Meaning::Shutdown(Goal::Exit), appliance: Meaning::Shutdown(Goal::PowerOff) },
+    Row { signal: RTMIN + 5, container: Meaning::Shutdown(Goal::Exit), appliance: Meaning::Shutdown(Goal::Reboot) },
+    Row { signal: libc::SIGUSR1, container: Meaning::Status, appliance: Meaning::Status },
+    Row { signal: libc::SIGHUP, container: NO_RELOAD, appliance: NO_RELOAD },
+    Row { signal: libc::SIGUSR2, container: NO_REEXEC, appliance: NO_REEXEC },
+    Row { signal: RTMIN + 8, container: NO_REQUEST, appliance: NO_REQUEST },
+    Row { signal: libc::SIGCHLD, container: Meaning::Child, appliance: Meaning::Child },
+];
+
+const NOT_ON_A_MACHINE: &str = "it does not end a machine; RTMIN+4 or PWR powers off, INT reboots";
+const NO_RELOAD: Meaning = Meaning::NotYet("reload the unit table");
+const NO_REEXEC: Meaning = Meaning::NotYet("start PID 1 anew in place");
+const NO_REQUEST: Meaning = Meaning::NotYet("take a request by signal");
+
+/// What `signal` means in `mode`. With a bare command every signal but SIGCHLD is the command's own.
+pub fn meaning(signal: i32, mode: Mode) -> Meaning {
+    let row = MEANINGS.iter().find(|row| row.signal == signal);
+    match (mode, row) {
+        (Mode::Command, _) if signal == libc::SIGCHLD => Meaning::Child,
+        (Mode::Command, _) | (Mode::Container | Mode::Appliance, None) => Meaning::Forward,
+        (Mode::Container, Some(row)) => row.container,
+        (Mode::Appliance, Some(row)) => row.appliance,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_command_gets_every_signal() {
+        for signal in (1..=31).chain(34..=64) {
+            let expected = if signal == libc::SIGCHLD { Meaning::Child } else { Meaning::Forward };
+            assert_eq!(meaning(signal, Mode::Command), expected, "{signal}");
+        }
+    }
+
+    #[test]
+    fn a_container_shuts_down() {
+        for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGPWR, 37, 38, 39] {
+            assert_eq!(meaning(signal, Mode::Container), Meaning::Shutdown(Goal::Exit), "{signal}");
+        }
+    }
+
+    #[test]
+    fn a_machine_tells_the_ways_to_end_apart() {
+        let goal = |signal| meaning(signal, Mode::Appliance);
+        assert_eq!(goal(libc::SIGINT), Meaning::Shutdown(Goal::Reboot));
+        assert_eq!(goal(libc::SIGPWR), Meaning::Shutdown(Goal::PowerOff));
+        assert_eq!(goal(37), Meaning::Shutdown(Goal::Halt));
+        assert_eq!(goal(38), Meaning::Shutdown(Goal::PowerOff));
+        assert_eq!(goal(39), Meaning::Shutdown(Goal::Reboot));
+        assert!(matches!(goal(libc::SIGTERM), Meaning::Ignore(_)));
+        assert!(matches!(goal(libc::SIGQUIT), Meaning::Ignore(_)));
+    }
+
+    #[test]
+    fn the_same_in_both() {
+        for mode in [Mode::Container, Mode::Appliance] {
+            assert_eq!(meaning(libc::SIGUSR1, mode), Meaning::Status);
+            assert_eq!(meaning(libc::SIGCHLD, mode), Meaning::Child);
+            for signal in [libc::SIGHUP, libc::SIGUSR2, 42] {
+                assert!(matches!(meaning(signal, mode), Meaning::NotYet(_)), "{signal}");
+            }
+            for signal in [libc::SIGWINCH, libc::SIGALRM, libc::SIGCONT, libc::SIGTSTP, 34, 64, 99] {
+                assert_eq!(meaning(signal, mode), Meaning::Forward, "{signal}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_row_a_signal() {
+        for (at, row) in MEANINGS.iter().enumerate() {
+            assert!(MEANINGS.iter().skip(at + 1).all(|other| other.signal != row.signal), "{}", row.signal);
+        }
+    }
+}

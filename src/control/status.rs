@@ -1,0 +1,188 @@
+//! The status document: what PID 1 writes to `/run/cluster-os/status.json` and what everything else reads.
+//!
+//! Times in it are milliseconds of Unix time, counted back from the moment of writing: a clock that was set meanwhile does
+//! not tear the document apart.
+
+use serde::Deserialize;
+
+use super::json::Object;
+use crate::unit::signal;
+use crate::unit::{Ending, Goal, Phase, Time, View};
+
+/// The version of the document. It grows when a member changes its meaning or goes; a new member is no new version.
+pub const VERSION: u32 = 1;
+
+/// What the document says of the node beside its units.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Program and version, such as `clusteros-init 0.1.0`.
+    pub program: String,
+    /// PID 1's pid as it sees itself: 1 unless it runs as a subreaper.
+    pub pid: i32,
+    /// Which table is running: 1 after start, one more after each reload.
+    pub generation: u64,
+    /// When PID 1 started.
+    pub started: Time,
+}
+
+/// The document.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Status {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Program and version.
+    pub program: String,
+    /// PID 1's pid as it sees itself.
+    pub pid: i32,
+    /// Which table is running.
+    pub generation: u64,
+    /// `running` or `stopping`.
+    pub phase: String,
+    /// While stopping, what for: `exit`, `power-off`, `reboot` or `halt`.
+    pub goal: Option<String>,
+    /// When PID 1 started.
+    pub started: u64,
+    /// When the document was written.
+    pub written: u64,
+    /// The units in the order of the table.
+    pub units: Vec<UnitStatus>,
+}
+
+/// One unit in the document.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct UnitStatus {
+    /// Its name.
+    pub name: String,
+    /// Its description; empty if it has none.
+    pub description: String,
+    /// The state's name.
+    pub state: String,
+    /// Why it is in that state, where there is something to say.
+    pub why: Option<String>,
+    /// Its main process.
+    pub pid: Option<i32>,
+    /// When it entered the state.
+    pub since: u64,
+    /// When it leaves the state by itself, if it will.
+    pub until: Option<u64>,
+    /// Starts beyond the first.
+    pub restarts: u32,
+    /// How its main process last ended: `exit 1`, `signal KILL`.
+    pub last_exit: Option<String>,
+    /// Milliseconds from the last start to ready.
+    pub ready_ms: Option<u64>,
+    /// Its own last `STATUS=` line.
+    pub status: Option<String>,
+}
+
+impl Status {
+    /// The document about `views` at `now`, which is `wall` milliseconds of Unix time.
+    pub fn new(views: &[View<'_>], phase: Phase, now: Time, wall: u64, node: &Node) -> Status {
+        let (phase, goal) = match phase {
+            Phase::Running => ("running", None),
+            Phase::Stopping(goal) => ("stopping", Some(goal_name(goal).to_owned())),
+        };
+        Status {
+            version: VERSION,
+            program: node.program.clone(),
+            pid: node.pid,
+            generation: node.generation,
+            phase: phase.to_owned(),
+            goal,
+            started: at(node.started, now, wall),
+            written: wall,
+            units: views.iter().map(|view| UnitStatus::new(view, now, wall)).collect(),
+        }
+    }
+
+    /// The document as JSON, one unit a line, with a newline at its end.
+    pub fn to_json(&self) -> String {
+        let mut text = Object::new()
+            .number("version", Some(self.version))
+            .text("program", Some(&self.program))
+            .number("pid", Some(self.pid))
+            .number("generation", Some(self.generation))
+            .text("phase", Some(&self.phase))
+            .text("goal", self.goal.as_deref())
+            .number("started", Some(self.started))
+            .number("written", Some(self.written))
+            .objects("units", self.units.iter().map(UnitStatus::object))
+            .finish();
+        text.push('\n');
+        text
+    }
+}
+
+impl UnitStatus {
+    fn new(view: &View<'_>, now: Time, wall: u64) -> UnitStatus {
+        UnitStatus {
+            name: view.name.to_owned(),
+            description: view.description.to_owned(),
+            state: view.state.to_owned(),
+            why: view.why.clone(),
+            pid: view.pid.map(|pid| pid.0),
+            since: at(view.since, now, wall),
+            until: view.until.map(|until| at(until, now, wall)),
+            restarts: view.restarts,
+            last_exit: view.last_exit.map(ending),
+            ready_ms: view.ready_after.map(millis),
+            status: view.status.map(str::to_owned),
+        }
+    }
+
+    /// Whether nothing more is to be wished for: it is up, done or skipped.
+    pub fn settled(&self) -> bool {
+        matches!(self.state.as_str(), "up" | "done" | "skipped")
+    }
+
+    /// Whether it is switched off, by the table or by a person.
+    pub fn off(&self) -> bool {
+        self.state == "off"
+    }
+
+    fn object(&self) -> Object {
+        Object::new()
+            .text("name", Some(&self.name))
+            .text("description", Some(&self.description))
+            .text("state", Some(&self.state))
+            .text("why", self.why.as_deref())
+            .number("pid", self.pid)
+            .number("since", Some(self.since))
+            .number("until", self.until)
+            .number("restarts", Some(self.restarts))
+            .text("last_exit", self.last_exit.as_deref())
+            .number("ready_ms", self.ready_ms)
+            .text("status", self.status.as_deref())
+    }
+}
+
+/// How a process ended, in words: `exit 1`, `signal KILL`, `signal SEGV, core dumped`.
+pub fn ending(how: Ending) -> String {
+    match how {
+        Ending::Code(code) => format!("exit {code}"),
+        Ending::Signal { signal, core } => {
+            let name = signal::name(signal);
+            let name = name.strip_prefix("signal ").unwrap_or(&name);
+            format!("signal {name}{}", if core { ", core dumped" } else { "" })
+        }
+    }
+}
+
+/// The name of a shutdown's goal.
+pub const fn goal_name(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Exit => "exit",
+        Goal::PowerOff => "power-off",
+        Goal::Reboot => "reboot",
+        Goal::Halt => "halt",
+    }
+}
+
+/// Unix time of `then` in milliseconds, where `now` is `wall`.
+fn at(then: Time, now: Time, wall: u64) -> u64 {
+    wall.saturating_add(millis(then.since(now))).saturating_sub(millis(now.since(then)))
+}
+
+fn millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,130 @@
+//! The status document and the table that people read.
+
+use std::time::Duration;
+
+use clusteros_init::control::{Node, Status};
+use clusteros_init::unit::{Ending, Goal, Phase, Pid, Signal, Time, View};
+
+use crate::golden::assert_golden;
+
+const NOW: Time = Time::from_nanos(1_000_000_000_000);
+const WALL: u64 = 1_700_000_000_000;
+
+fn view<'a>(name: &'a str, state: &'static str, seconds_ago: u64) -> View<'a> {
+    View {
+        name,
+        description: "",
+        state,
+        why: None,
+        pid: None,
+        since: NOW - Duration::from_secs(seconds_ago),
+        until: None,
+        restarts: 0,
+        last_exit: None,
+        ready_after: None,
+        status: None,
+    }
+}
+
+/// One unit in each state.
+fn everything() -> Vec<View<'static>> {
+    vec![
+        View {
+            description: "this node's identity",
+            last_exit: Some(Ending::Code(0)),
+            ready_after: Some(Duration::from_millis(41)),
+            ..view("identity", "done", 190)
+        },
+        View {
+            pid: Some(Pid(23)),
+            ready_after: Some(Duration::from_micros(1_500_400)),
+            status: Some("wg0 in user space: no WireGuard in this kernel \u{1b}[31m\"red\" \\ ä"),
+            ..view("wg0", "up", 12)
+        },
+        View {
+            pid: Some(Pid(40_321)),
+            restarts: 3,
+            last_exit: Some(Ending::Signal { signal: Signal(11), core: true }),
+            ..view("gossip", "up", 2)
+        },
+        View { why: Some("for gossip".to_owned()), ..view("node-agent", "waiting", 7_500) },
+        View {
+            why: Some("exit 1".to_owned()),
+            until: Some(NOW + Duration::from_millis(3_250)),
+            restarts: 12,
+            last_exit: Some(Ending::Code(1)),
+            ..view("k3s", "backoff", 0)
+        },
+        View { why: Some("NODE_K3S_ENABLED is not set".to_owned()), ..view("extra", "skipped", 190) },
+        view("unused", "off", 190),
+        View { pid: Some(Pid(9)), ..view("slow", "starting", 1) },
+        View {
+            why: Some("SIGKILL did not end it".to_owned()),
+            last_exit: Some(Ending::Signal { signal: Signal(9), core: false }),
+            ..view("disk", "stuck", 400_000)
+        },
+        View { why: Some("exit 78 is permanent".to_owned()), ..view("broken", "failed", 5) },
+    ]
+}
+
+fn node() -> Node {
+    Node { program: "clusteros-init 0.1.0".to_owned(), pid: 1, generation: 1, started: NOW - Duration::from_secs(191) }
+}
+
+fn status(views: &[View<'_>], phase: Phase) -> Status {
+    Status::new(views, phase, NOW, WALL, &node())
+}
+
+#[test]
+fn the_table() {
+    assert_golden("status-table.txt", &status(&everything(), Phase::Running).table());
+}
+
+#[test]
+fn the_document() {
+    assert_golden("status.json", &status(&everything(), Phase::Stopping(Goal::PowerOff)).to_json());
+}
+
+#[test]
+fn the_last_line() {
+    let summary = |views: &[View<'_>], phase| status(views, phase).summary();
+    let up = view("a", "up", 1);
+    let waiting = View { why: Some("for identity".to_owned()), ..view("gossip", "waiting", 1) };
+    assert_eq!(summary(&[], Phase::Running), "0 of 0 units up");
+    assert_eq!(summary(std::slice::from_ref(&up), Phase::Running), "1 of 1 units up");
+    assert_eq!(summary(&[up.clone(), waiting], Phase::Running), "1 of 2 units up; gossip is waiting for identity");
+    assert_eq!(summary(&[up, view("b", "off", 1)], Phase::Stopping(Goal::Exit)), "stopping (exit): 1 of 1 units up");
+}
+
+#[test]
+fn times_before_the_epoch_and_after_now() {
+    let late = View { since: NOW + Duration::from_secs(1), until: Some(Time::ZERO), ..view("a", "up", 0) };
+    let status = Status::new(&[late], Phase::Running, NOW, 5, &node());
+    assert_eq!((status.units[0].since, status.units[0].until, status.started), (1_005, Some(0), 0));
+    assert!(status.table().contains("0ms"));
+}
+
+#[cfg(feature = "ctl")]
+#[test]
+fn what_was_written_reads_back_equal() {
+    for phase in [Phase::Running, Phase::Stopping(Goal::Halt)] {
+        let status = status(&everything(), phase);
+        let back: Status = serde_json::from_str(&status.to_json()).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(back, status);
+    }
+    // A newer program's additional members are no error.
+    let text = status(&[], Phase::Running).to_json().replacen('{', "{\"new\":{\"x\":[1]},", 1);
+    assert!(serde_json::from_str::<Status>(&text).is_ok());
+}
+
+#[cfg(feature = "ctl")]
+#[test]
+fn every_character_reads_back_equal() {
+    let mut all = String::new();
+    for letter in (0..=0x17f).chain([0x2028, 0x2029, 0xfeff, 0xfffd, 0x1f600]).filter_map(char::from_u32) {
+        all.push(letter);
+    }
+    let status = status(&[View { why: Some(all), ..view("a", "up", 0) }], Phase::Running);
+    let back: Status = serde_json::from_str(&status.to_json()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(back, status);
+}
