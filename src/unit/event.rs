@@ -136,10 +136,9 @@ pub enum Event {
     Request(Request),
     /// Shut down. A second time shortens every timeout to a second, a third kills.
     Shutdown(Goal),
-    /// The answer to [`Action::Sweep`], given before anything else is handled: how many children are left beside the
-    /// units' own.
+    /// The answer to [`Action::Sweep`], given before anything else is handled: how many children are left.
     Swept {
-        /// Children left that belong to no unit with `last`.
+        /// Living children (a zombie does not count, reaped or not) that belong to no unit with `last`.
         left: usize,
     },
     /// Time has passed; nothing else.

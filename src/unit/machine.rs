@@ -1,17 +1,29 @@
 //! All units and the shutdown: the machine.
+//!
+//! `handle` records, `next` walks every unit until nothing changes any more, `deadline` is asked for and never pushed.
+//! The machine never looks at a clock: the caller tells it the time, and that time never goes back.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::event::{Action, Event, Goal, View};
-use super::table::Table;
+use super::event::{Action, Event, Goal, Level, Notice, Pid, Role, View};
+use super::links::{Links, numbered};
+use super::shutdown::Life;
+use super::state::{Cell, State, Step};
+use super::table::{Ready, Signal, Table, Unit, UnitId};
 use super::time::Time;
+use super::words;
+
+pub(super) const SIGKILL: Signal = Signal(9);
+pub(super) const SIGTERM: Signal = Signal(15);
+pub(super) const SIGCONT: Signal = Signal(18);
 
 /// What the machine needs to know beside the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Makes backoff jitter differ between nodes (a hash of the node's name).
     pub seed: u64,
-    /// The longest that a whole shutdown may take before everything left is killed.
+    /// The longest that a shutdown may take before everything left is killed.
     pub budget: Duration,
     /// What the end of the main command, if there is one, leads to.
     pub goal: Goal,
@@ -29,26 +41,73 @@ pub enum Phase {
 /// The machine.
 #[derive(Debug)]
 pub struct Machine {
-    table: Table,
+    pub(super) table: Table,
+    pub(super) cells: Vec<Cell>,
+    /// By unit: it must not stay as it is (not wanted, to be restarted, or a bind of it is lost).
+    pub(super) leaving: Vec<bool>,
+    pub(super) links: Links,
+    pub(super) options: Options,
+    pub(super) life: Life,
+    pub(super) queue: VecDeque<Action>,
+    /// The main command's exit status, once it has ended.
+    pub(super) main_status: Option<u8>,
+    /// Something had to be killed during the shutdown.
+    pub(super) killed: bool,
 }
 
 impl Machine {
     /// A machine that will start every enabled unit of `table`. `skips` holds, by unit, why its `when` does not hold.
-    pub fn new(table: Table, _skips: Vec<Option<String>>, _options: Options, _now: Time) -> Machine {
-        Machine { table }
+    pub fn new(table: Table, skips: Vec<Option<String>>, options: Options, now: Time) -> Machine {
+        let mut skips = skips.into_iter().chain(std::iter::repeat(None));
+        let cells = table.units.iter().map(|unit| Cell::new(unit.enabled, skips.next().flatten(), now)).collect();
+        let leaving = vec![false; table.units.len()];
+        let links = Links::new(&table);
+        Machine {
+            table,
+            cells,
+            leaving,
+            links,
+            options,
+            life: Life::Running,
+            queue: VecDeque::new(),
+            main_status: None,
+            killed: false,
+        }
     }
 
     /// Records what happened. Nothing is done until [`Machine::next`] is called.
-    pub fn handle(&mut self, _now: Time, _event: Event) {}
+    pub fn handle(&mut self, now: Time, event: Event) {
+        match event {
+            Event::Spawned { unit, role, outcome: Ok(pid) } => self.spawned(unit, role, pid),
+            Event::Spawned { unit, role: Role::Main, outcome: Err(errno) } => self.not_forked(now, unit, errno),
+            Event::Spawned { unit, role: Role::Stop, outcome: Err(errno) } => self.stop_not_forked(now, unit, errno),
+            Event::Execed { pid } => self.execed(now, pid),
+            Event::ExecFailed { pid, errno } => self.not_execed(pid, errno),
+            Event::Exited { pid, how } => self.exited(now, pid, how),
+            Event::Notify { unit, pid, notices } => self.notified(now, unit, pid, notices),
+            Event::Request(request) => self.requested(now, request),
+            Event::Shutdown(goal) => self.shut_down(now, goal),
+            Event::Swept { left } => self.swept(now, left),
+            Event::Tick => {}
+        }
+    }
 
     /// The next thing to do, or nothing. Called until it answers nothing.
-    pub fn next(&mut self, _now: Time) -> Option<Action> {
-        None
+    pub fn next(&mut self, now: Time) -> Option<Action> {
+        loop {
+            if let Some(action) = self.queue.pop_front() {
+                return Some(action);
+            }
+            if !self.walk(now) {
+                return None;
+            }
+        }
     }
 
     /// When to call [`Machine::handle`] with [`Event::Tick`] at the latest; none: only an event wakes the machine.
     pub fn deadline(&self) -> Option<Time> {
-        None
+        let units = self.cells.iter().zip(&self.table.units).filter_map(|(cell, unit)| self.unit_deadline(cell, unit));
+        units.chain(self.life.deadline()).min()
     }
 
     /// The table that it runs.
@@ -58,11 +117,137 @@ impl Machine {
 
     /// Where the node is in its life.
     pub fn phase(&self) -> Phase {
-        Phase::Running
+        self.life.goal().map_or(Phase::Running, Phase::Stopping)
+    }
+
+    /// The main process of the command given on the command line, while it runs.
+    pub fn main_command(&self) -> Option<Pid> {
+        self.table.units.iter().zip(&self.cells).find(|(unit, _)| unit.main).and_then(|(_, cell)| cell.main_pid())
+    }
+
+    /// The main processes of PID 1's own units (`logd`): a sweep leaves them alone.
+    pub fn last_units(&self) -> impl Iterator<Item = Pid> + '_ {
+        self.table.units.iter().zip(&self.cells).filter(|(unit, _)| unit.last).filter_map(|(_, cell)| cell.main_pid())
     }
 
     /// Every unit as a person sees it, in the order of the table.
-    pub fn views(&self, _now: Time) -> Vec<View<'_>> {
-        Vec::new()
+    pub fn views(&self, now: Time) -> Vec<View<'_>> {
+        numbered(&self.table)
+            .zip(&self.cells)
+            .map(|((id, unit), cell)| View {
+                name: &unit.name,
+                description: &unit.description,
+                state: cell.word(),
+                why: self.why(now, id, unit, cell),
+                pid: cell.main_pid(),
+                since: cell.since,
+                until: cell.until(),
+                restarts: cell.starts.saturating_sub(1),
+                last_exit: cell.last_exit,
+                ready_after: cell.ready_after,
+                status: cell.status.as_deref(),
+            })
+            .collect()
+    }
+
+    pub(super) fn unit(&self, id: UnitId) -> Option<&Unit> {
+        self.table.units.get(id.index())
+    }
+
+    pub(super) fn cell(&self, id: UnitId) -> Option<&Cell> {
+        self.cells.get(id.index())
+    }
+
+    /// Both halves of a unit, the cell to be changed.
+    pub(super) fn pair(&mut self, id: UnitId) -> Option<(&Unit, &mut Cell)> {
+        Some((self.table.units.get(id.index())?, self.cells.get_mut(id.index())?))
+    }
+
+    pub(super) fn say(&mut self, level: Level, text: String) {
+        self.queue.push_back(Action::Say(level, text));
+    }
+
+    /// Whose process this is.
+    pub(super) fn owner(&self, pid: Pid) -> Option<(UnitId, Role)> {
+        numbered(&self.table).zip(&self.cells).find_map(|((id, _), cell)| {
+            if cell.main_pid() == Some(pid) {
+                Some((id, Role::Main))
+            } else if cell.stop_pid() == Some(pid) {
+                Some((id, Role::Stop))
+            } else {
+                None
+            }
+        })
+    }
+
+    fn spawned(&mut self, id: UnitId, role: Role, process: Pid) {
+        let Some(cell) = self.cells.get_mut(id.index()) else { return };
+        match (role, &mut cell.state) {
+            (Role::Main, State::Starting { pid, .. }) => *pid = Some(process),
+            (Role::Stop, State::Stopping(stop)) => stop.step = Step::Command(Some(process)),
+            // Not asked for: nobody's process, reaped as an orphan.
+            (Role::Main | Role::Stop, _) => {}
+        }
+    }
+
+    fn execed(&mut self, now: Time, pid: Pid) {
+        let Some((id, Role::Main)) = self.owner(pid) else { return };
+        let Some((unit, cell)) = self.pair(id) else { return };
+        if unit.readied_by(Ready::Exec) && matches!(cell.state, State::Starting { .. }) {
+            self.ready(now, id, pid);
+        }
+    }
+
+    pub(super) fn ready(&mut self, now: Time, id: UnitId, pid: Pid) {
+        let Some((unit, cell)) = self.pair(id) else { return };
+        cell.ready_after = Some(now.since(cell.last_start));
+        cell.enter(State::Up { pid }, now);
+        let text = words::up(unit, pid, now.since(cell.last_start));
+        if !unit.main && !unit.last {
+            self.say(Level::Info, text);
+        }
+    }
+
+    fn notified(&mut self, now: Time, id: UnitId, sender: Pid, notices: Vec<Notice>) {
+        let Some((unit, cell)) = self.pair(id) else { return };
+        if cell.main_pid() != Some(sender) {
+            let text = words::foreign_notice(unit, sender);
+            if !cell.foreign_said && !notices.is_empty() {
+                cell.foreign_said = true;
+                self.say(Level::Warning, text);
+            }
+            return;
+        }
+        for notice in notices {
+            self.noticed(now, id, sender, notice);
+        }
+    }
+
+    fn noticed(&mut self, now: Time, id: UnitId, sender: Pid, notice: Notice) {
+        let Some((unit, cell)) = self.pair(id) else { return };
+        match notice {
+            Notice::Ready => {
+                if unit.readied_by(Ready::Notify) && matches!(cell.state, State::Starting { .. }) {
+                    self.ready(now, id, sender);
+                }
+            }
+            // It stops by itself: its end will tell.
+            Notice::Stopping => {}
+            Notice::Status(text) => cell.status = Some(text),
+            Notice::ExtendTimeout(span) => {
+                let configured = unit.start_timeout.unwrap_or(Duration::MAX);
+                // A service may ask for time again and again, but never for more than three times what was configured.
+                match &mut cell.state {
+                    State::Starting { deadline: Some(deadline), .. } => {
+                        *deadline = (now + span).max(*deadline).min(cell.last_start + configured.saturating_mul(3));
+                    }
+                    State::Stopping(stop) if stop.step == Step::Signalled => {
+                        let most = cell.since + unit.stop_timeout.saturating_mul(3);
+                        stop.deadline = (now + span).max(stop.deadline).min(most.max(stop.deadline));
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 }

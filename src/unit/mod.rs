@@ -5,22 +5,29 @@
 //! [`Event`], gives it to `Machine::handle`, performs every [`Action`] that `Machine::next` yields, and sleeps until
 //! `Machine::deadline`.
 
+mod backoff;
 mod draft;
 pub mod duration;
+mod ends;
 pub mod event;
 pub mod graph;
 pub mod keys;
+mod links;
 pub mod machine;
 mod mistake;
 pub mod notify;
 mod own;
 pub mod read;
 mod settings;
+mod shutdown;
 pub mod signal;
+mod state;
 pub mod suggest;
 pub mod table;
 pub mod time;
 mod value;
+mod walk;
+pub mod words;
 
 pub use event::{
     Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Target, Verdict, View, Wish,

@@ -1,0 +1,285 @@
+//! What the end of a process means, and what a person asked for.
+
+use std::time::Duration;
+
+use super::backoff::RECOVERED_AFTER;
+use super::event::{Action, Ending, Errno, Level, Pid, Request, Role, Wish};
+use super::machine::Machine;
+use super::shutdown::Life;
+use super::state::{State, Step, Why, status};
+use super::table::{Kind, Restart, Unit, UnitId};
+use super::time::Time;
+use super::walk::leftovers;
+use super::words;
+
+/// ENOENT, EACCES, ENOTDIR: the program is not there, and its disk may come later. A retry is only worth its longest delay.
+const NOT_THERE: [Errno; 3] = [Errno(2), Errno(13), Errno(20)];
+/// EACCES: a shell's exit status for it is 126, for a program that is not there 127.
+const EACCES: Errno = Errno(13);
+const ENOEXEC: Errno = Errno(8);
+
+/// What follows an end that was not asked for.
+enum Policy {
+    Done,
+    Retry,
+    Fail,
+}
+
+fn policy(unit: &Unit, how: Ending, was_ready: bool) -> Policy {
+    let succeeded = unit.succeeded(how);
+    match (unit.kind, unit.restart) {
+        _ if unit.permanent(how) => Policy::Fail,
+        (Kind::Oneshot, _) if succeeded => Policy::Done,
+        (_, Restart::Never) if succeeded => Policy::Done,
+        (_, Restart::Never) => Policy::Fail,
+        (Kind::Oneshot, Restart::Always | Restart::OnFailure) => Policy::Retry,
+        (Kind::Service, Restart::OnFailure) if succeeded && was_ready => Policy::Done,
+        (Kind::Service, Restart::Always | Restart::OnFailure) => Policy::Retry,
+    }
+}
+
+impl Machine {
+    pub(super) fn exited(&mut self, now: Time, pid: Pid, how: Ending) {
+        match self.owner(pid) {
+            Some((id, Role::Main)) => self.main_ended(now, id, pid, how),
+            Some((id, Role::Stop)) => self.stop_ended(now, id, how),
+            None => self.life.orphan_ended(),
+        }
+    }
+
+    pub(super) fn not_execed(&mut self, pid: Pid, errno: Errno) {
+        let Some((id, role)) = self.owner(pid) else { return };
+        let Some((unit, cell)) = self.pair(id) else { return };
+        match role {
+            Role::Main => cell.exec_error = Some(errno),
+            Role::Stop => {
+                let text = words::stop_command_failed(unit, &words::cause(&Why::Exec(errno)));
+                self.say(Level::Warning, text);
+            }
+        }
+    }
+
+    pub(super) fn not_forked(&mut self, now: Time, id: UnitId, errno: Errno) {
+        let Some((_, cell)) = self.pair(id) else { return };
+        if matches!(cell.state, State::Starting { pid: None, .. }) {
+            self.retry(now, id, Why::Fork(errno));
+        }
+    }
+
+    pub(super) fn stop_not_forked(&mut self, now: Time, id: UnitId, errno: Errno) {
+        let Some((unit, _)) = self.pair(id) else { return };
+        let text = words::stop_command_failed(unit, &words::cause(&Why::Fork(errno)));
+        self.say(Level::Warning, text);
+        self.after_stop_command(now, id);
+    }
+
+    fn main_ended(&mut self, now: Time, id: UnitId, pid: Pid, how: Ending) {
+        let Some((unit, cell)) = self.pair(id) else { return };
+        let main = unit.main;
+        cell.last_exit = Some(how);
+        let exec_error = cell.exec_error.take();
+        let leftovers = leftovers(unit, pid);
+        if main {
+            self.main_status = Some(match exec_error {
+                Some(EACCES | ENOEXEC) => 126,
+                Some(_) => 127,
+                None => status(how),
+            });
+        }
+        if let Some((target, signal)) = leftovers {
+            self.queue.push_back(Action::Signal { target, signal });
+        }
+        match self.cell(id).map(|cell| cell.state.clone()) {
+            Some(State::Starting { .. }) => match exec_error {
+                Some(errno) => self.ended(now, id, Policy::Retry, Why::Exec(errno)),
+                None => self.ended_by_policy(now, id, how, false),
+            },
+            Some(State::Up { .. }) => self.ended_by_policy(now, id, how, true),
+            Some(State::Stuck { .. }) => self.stopped(now, id),
+            Some(State::Stopping(_)) => self.main_stopped(now, id),
+            // These have no main process.
+            Some(
+                State::Off
+                | State::Skipped(_)
+                | State::Waiting
+                | State::Backoff { .. }
+                | State::Done
+                | State::Failed(_),
+            )
+            | None => {}
+        }
+        if main && matches!(self.life, Life::Running) {
+            let goal = self.options.goal;
+            self.shut_down(now, goal);
+        }
+    }
+
+    fn ended_by_policy(&mut self, now: Time, id: UnitId, how: Ending, was_ready: bool) {
+        let Some(unit) = self.unit(id) else { return };
+        let policy = policy(unit, how, was_ready);
+        self.ended(now, id, policy, if was_ready { Why::Ended(how) } else { Why::EarlyEnd(how) });
+    }
+
+    fn ended(&mut self, now: Time, id: UnitId, policy: Policy, why: Why) {
+        let running = matches!(self.life, Life::Running);
+        let Some((unit, cell)) = self.pair(id) else { return };
+        if !cell.wanted || (unit.last && !running) {
+            cell.enter(State::Off, now);
+        } else if unit.main {
+            // Its end is the node's; the exit status tells the rest.
+            let failure = match why {
+                Why::Exec(_) => Some(words::main_not_started(unit, &why)),
+                _ => None,
+            };
+            cell.wanted = false;
+            cell.enter(State::Failed(why), now);
+            if let Some(text) = failure {
+                self.say(Level::Error, text);
+            }
+        } else if cell.again {
+            cell.again = false;
+            cell.enter(State::Waiting, now);
+        } else {
+            match policy {
+                Policy::Retry => self.retry(now, id, why),
+                Policy::Done => {
+                    let text = words::done(unit, now.since(cell.last_start));
+                    if unit.kind == Kind::Oneshot {
+                        cell.ready_after = Some(now.since(cell.last_start));
+                    }
+                    cell.failures = 0;
+                    cell.enter(State::Done, now);
+                    self.say(Level::Info, text);
+                }
+                Policy::Fail => {
+                    let text = words::failed(unit, &why);
+                    cell.enter(State::Failed(why), now);
+                    self.say(Level::Error, text);
+                }
+            }
+        }
+    }
+
+    /// To `backoff`, or to `off` if it is not wanted any more.
+    pub(super) fn retry(&mut self, now: Time, id: UnitId, why: Why) {
+        let seed = self.options.seed;
+        let Some((unit, cell)) = self.pair(id) else { return };
+        if !cell.wanted {
+            cell.enter(State::Off, now);
+            return;
+        }
+        let was_up = match why {
+            Why::Ended(_) => cell.ready_after.map_or(Duration::ZERO, |after| now.since(cell.last_start + after)),
+            Why::EarlyEnd(_) | Why::Fork(_) | Why::Exec(_) | Why::StartTimeout(_) => Duration::ZERO,
+        };
+        if was_up >= RECOVERED_AFTER.max(cell.delay.saturating_mul(2)) {
+            cell.failures = 0;
+        }
+        cell.failures = cell.failures.saturating_add(1);
+        cell.delay = match why {
+            Why::Exec(errno) if NOT_THERE.contains(&errno) => unit.backoff.cap,
+            _ => unit.backoff.delay(cell.failures, seed, &unit.name),
+        };
+        // From the last start: what ran long starts again at once.
+        let until = (cell.last_start + cell.delay).max(now);
+        let text = words::retrying(unit, &why, until.since(now));
+        cell.enter(State::Backoff { until, why }, now);
+        self.say(Level::Warning, text);
+    }
+
+    fn main_stopped(&mut self, now: Time, id: UnitId) {
+        let Some((_, cell)) = self.pair(id) else { return };
+        let State::Stopping(stop) = &mut cell.state else { return };
+        stop.main = None;
+        match stop.step {
+            // The stop command is still at work.
+            Step::Command(_) | Step::Killed(Some(_)) => {}
+            Step::Signalled | Step::Killed(None) => self.stopped(now, id),
+        }
+    }
+
+    fn stop_ended(&mut self, now: Time, id: UnitId, how: Ending) {
+        let Some((unit, _)) = self.pair(id) else { return };
+        if how != Ending::Code(0) {
+            let text = words::stop_command_failed(unit, &words::ending(how));
+            self.say(Level::Warning, text);
+        }
+        self.after_stop_command(now, id);
+    }
+
+    fn after_stop_command(&mut self, now: Time, id: UnitId) {
+        let Some((_, cell)) = self.pair(id) else { return };
+        let State::Stopping(stop) = &mut cell.state else { return };
+        stop.step = match stop.step {
+            Step::Command(_) | Step::Signalled => Step::Signalled,
+            Step::Killed(_) => Step::Killed(None),
+        };
+        match (stop.main, stop.step) {
+            (None, _) => self.stopped(now, id),
+            (Some(pid), Step::Signalled) => self.signal_stop(id, pid),
+            (Some(_), Step::Command(_) | Step::Killed(_)) => {}
+        }
+    }
+
+    /// A stop is over: nothing of the unit runs any more.
+    pub(super) fn stopped(&mut self, now: Time, id: UnitId) {
+        let Some((unit, cell)) = self.pair(id) else { return };
+        let failure = match &cell.state {
+            State::Stopping(stop) => stop.failure.clone(),
+            _ => None,
+        };
+        let again = std::mem::take(&mut cell.again);
+        let text = words::stopped(unit, now.since(cell.since));
+        let quiet = unit.main || unit.last;
+        match failure {
+            Some(why) if cell.wanted && !again => self.retry(now, id, why),
+            Some(_) | None => {
+                cell.enter(if cell.wanted { State::Waiting } else { State::Off }, now);
+                if !quiet {
+                    self.say(Level::Info, text);
+                }
+            }
+        }
+    }
+
+    pub(super) fn requested(&mut self, now: Time, request: Request) {
+        let running = matches!(self.life, Life::Running);
+        let Some((unit, cell)) = self.pair(request.unit) else { return };
+        let refusal = match &cell.state {
+            _ if !running => Some("the node is shutting down"),
+            _ if unit.main => Some("its end would end the node; send the node a SIGTERM for that"),
+            _ if unit.last => Some("it belongs to PID 1 itself"),
+            State::Skipped(_) => Some("its `when` does not hold"),
+            _ => None,
+        };
+        if let Some(cause) = refusal {
+            let text = words::refused(unit, request.wish, cause);
+            self.say(Level::Warning, text);
+            return;
+        }
+        match request.wish {
+            Wish::Stop => {
+                cell.wanted = false;
+                cell.again = false;
+                if let State::Failed(_) = cell.state {
+                    cell.enter(State::Off, now);
+                }
+            }
+            Wish::Start | Wish::Restart => {
+                if !cell.wanted {
+                    cell.wanted = true;
+                    cell.wanted_since = now;
+                    cell.wants_over = false;
+                }
+                cell.failures = 0;
+                match cell.state {
+                    State::Backoff { .. } | State::Failed(_) => cell.enter(State::Waiting, now),
+                    State::Starting { .. } | State::Up { .. } | State::Done => {
+                        cell.again |= request.wish == Wish::Restart
+                    }
+                    State::Off | State::Skipped(_) | State::Waiting | State::Stopping(_) | State::Stuck { .. } => {}
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Every sentence that the machine says, in one place. Each is pinned by a test.
+
+use std::time::Duration;
+
+use super::event::{Ending, Errno, Goal, Pid, Wish};
+use super::machine::Machine;
+use super::signal;
+use super::state::{Cell, State, Step, Why};
+use super::table::{Unit, UnitId};
+use super::time::Time;
+
+pub(super) const HURRIED: &str = "asked again to shut down; no timeout lasts longer than a second now";
+pub(super) const FORCED: &str = "asked a third time to shut down; killing what is left";
+pub(super) const KILLING_ORPHANS: &str =
+    "unable to end the processes left over by SIGTERM: they are still there; killing them";
+
+pub(super) fn up(unit: &Unit, pid: Pid, after: Duration) -> String {
+    format!("{} is up after {} (pid {})", unit.name, span(after), pid.0)
+}
+
+pub(super) fn done(unit: &Unit, after: Duration) -> String {
+    format!("{} is done after {}", unit.name, span(after))
+}
+
+pub(super) fn stopping(unit: &Unit) -> String {
+    format!("stopping {}", unit.name)
+}
+
+pub(super) fn stopped(unit: &Unit, after: Duration) -> String {
+    format!("{} is down after {}", unit.name, span(after))
+}
+
+pub(super) fn shutting_down(goal: Goal) -> String {
+    format!("shutting down to {}", goal_word(goal))
+}
+
+pub(super) fn down(goal: Goal, after: Duration) -> String {
+    format!("everything is down after {}; going to {}", span(after), goal_word(goal))
+}
+
+pub(super) fn over_budget(budget: Duration) -> String {
+    format!("unable to shut down in time: {} are over; killing what is left", span(budget))
+}
+
+pub(super) fn foreign_notice(unit: &Unit, sender: Pid) -> String {
+    format!(
+        "unable to take a notification for {}: process {} is not its main process; ignoring such until it starts again",
+        unit.name, sender.0
+    )
+}
+
+pub(super) fn retrying(unit: &Unit, why: &Why, delay: Duration) -> String {
+    let next =
+        if delay.is_zero() { "starting it again now".to_owned() } else { format!("trying again in {}", span(delay)) };
+    format!("unable to {} {}: {}; {next}", verb(why), unit.name, cause(why))
+}
+
+pub(super) fn failed(unit: &Unit, why: &Why) -> String {
+    let rule = match why {
+        Why::Ended(how) | Why::EarlyEnd(how) if unit.permanent(*how) => "permanent-exit says so",
+        _ => "restart = \"never\"",
+    };
+    format!("unable to {} {}: {}; not trying again ({rule}) until it is asked for", verb(why), unit.name, cause(why))
+}
+
+pub(super) fn main_not_started(unit: &Unit, why: &Why) -> String {
+    let program = unit.exec.first().map_or("", String::as_str);
+    format!("unable to start {program}: {}; exiting", cause(why))
+}
+
+pub(super) fn stopping_failed(unit: &Unit, why: &Why) -> String {
+    format!("unable to {} {}: {}; stopping it", verb(why), unit.name, cause(why))
+}
+
+pub(super) fn stop_command_failed(unit: &Unit, cause: &str) -> String {
+    format!("unable to run the stop command of {}: {cause}; going on with the stop", unit.name)
+}
+
+pub(super) fn killing(unit: &Unit, after: Duration, forced: bool) -> String {
+    let cause =
+        if forced { "the shutdown does not wait".to_owned() } else { format!("still there after {}", span(after)) };
+    format!("unable to stop {} gently: {cause}; killing it", unit.name)
+}
+
+pub(super) fn stuck(unit: &Unit, pid: Pid) -> String {
+    format!("unable to kill {}: process {} sleeps in the kernel; going on without it", unit.name, pid.0)
+}
+
+pub(super) fn refused(unit: &Unit, wish: Wish, cause: &str) -> String {
+    let verb = match wish {
+        Wish::Start => "start",
+        Wish::Stop => "stop",
+        Wish::Restart => "restart",
+    };
+    format!("unable to {verb} {}: {cause}; nothing was changed", unit.name)
+}
+
+fn verb(why: &Why) -> &'static str {
+    match why {
+        Why::Ended(_) => "keep up",
+        Why::EarlyEnd(_) | Why::Fork(_) | Why::Exec(_) | Why::StartTimeout(_) => "start",
+    }
+}
+
+/// A failure as a cause: what comes after the colon.
+pub(super) fn cause(why: &Why) -> String {
+    match why {
+        Why::Ended(how) => format!("it {}", ending(*how)),
+        Why::EarlyEnd(how) => format!("it {} before it was ready", ending(*how)),
+        Why::Fork(errno) => format!("no process could be made: {}", errno_text(*errno)),
+        Why::Exec(errno) => format!("its program could not be executed: {}", errno_text(*errno)),
+        Why::StartTimeout(limit) => format!("it was not ready within {}", span(*limit)),
+    }
+}
+
+/// How a process ended, as a verb phrase.
+pub fn ending(how: Ending) -> String {
+    match how {
+        Ending::Code(code) => format!("exited with status {code}"),
+        Ending::Signal { signal, core } => {
+            format!("was killed by {}{}", signal::name(signal), if core { " and left a core dump" } else { "" })
+        }
+    }
+}
+
+fn goal_word(goal: Goal) -> &'static str {
+    match goal {
+        Goal::Exit => "exit",
+        Goal::PowerOff => "power off",
+        Goal::Reboot => "reboot",
+        Goal::Halt => "halt",
+    }
+}
+
+/// The C library's text for an errno, as a clause: `no such file or directory`.
+pub fn errno_text(errno: Errno) -> String {
+    let text = std::io::Error::from_raw_os_error(errno.0).to_string();
+    let plain = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = plain.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// A span as a person says it: `250 ms`, `1.5 s`, `2 min 5 s`.
+pub fn span(span: Duration) -> String {
+    let millis = span.as_millis();
+    match (span.as_secs(), millis % 1000 / 100) {
+        (0, _) => format!("{millis} ms"),
+        (seconds @ 1..60, 0) => format!("{seconds} s"),
+        (seconds @ 1..60, tenths) => format!("{seconds}.{tenths} s"),
+        (seconds, _) if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        (seconds, _) => format!("{} min {} s", seconds / 60, seconds % 60),
+    }
+}
+
+impl Machine {
+    /// Why a unit is in its state, where there is something to say.
+    pub(super) fn why(&self, now: Time, id: UnitId, unit: &Unit, cell: &Cell) -> Option<String> {
+        match &cell.state {
+            State::Off => (!unit.enabled && !cell.wanted).then(|| "switched off in the table".to_owned()),
+            State::Skipped(why) => Some(why.clone()),
+            State::Waiting => {
+                let waits = self.waits_for(id, unit, cell);
+                (!waits.is_empty()).then(|| format!("waiting for {}", waits.join(", ")))
+            }
+            State::Backoff { until, why } => Some(format!("{}; again in {}", cause(why), span(until.since(now)))),
+            State::Failed(why) if unit.main => Some(cause(why)),
+            State::Failed(why) => Some(format!("{}; start it by hand", cause(why))),
+            State::Starting { .. } => Some("not ready yet".to_owned()),
+            State::Stopping(stop) => Some(
+                match stop.step {
+                    Step::Command(_) => "its stop command runs",
+                    Step::Signalled => "the stop signal was sent",
+                    Step::Killed(_) => "it was killed",
+                }
+                .to_owned(),
+            ),
+            State::Stuck { .. } => Some("SIGKILL did not help: it sleeps in the kernel".to_owned()),
+            State::Up { .. } | State::Done => None,
+        }
+    }
+
+    /// What it waits for, each with that unit's own state.
+    fn waits_for(&self, id: UnitId, unit: &Unit, cell: &Cell) -> Vec<String> {
+        let needs = unit.needs.iter().filter(|need| !self.met(need)).map(|need| need.unit);
+        let binds = unit.binds.iter().copied().filter(|bind| !self.there(*bind));
+        let wants = unit.wants.iter().copied().filter(|want| self.waits_for_wants(unit, cell) && !self.settled(*want));
+        let bound = self.links.bound(id).iter().copied().filter(|bound| !self.cell(*bound).is_none_or(Cell::down));
+        let mut said: Vec<String> = Vec::new();
+        for other in needs.chain(binds).chain(wants).chain(bound) {
+            if let (Some(unit), Some(cell)) = (self.unit(other), self.cell(other)) {
+                let text = format!("{} ({})", unit.name, cell.word());
+                if !said.contains(&text) {
+                    said.push(text);
+                }
+            }
+        }
+        said
+    }
+}

@@ -1,0 +1,350 @@
+//! One seeded lifetime of a node, with the invariants that must hold at every step.
+
+use std::time::Duration;
+
+use clusteros_init::unit::{
+    Action, Ending, Event, Goal, Kind, Machine, Options, Pid, Ready, Request, Restart, Role, Signal, Table, Target,
+    Time, UnitId, Wish,
+};
+
+use crate::dice::Dice;
+use crate::tables;
+use crate::world::World;
+
+/// From the end of all faults until everything wanted is up: eight units in a chain, each with its longest backoff, wants
+/// and stop timeout.
+const RECOVERY: Duration = Duration::from_secs(900);
+/// Over the budget: a last kill (10 s), orphans (5 s + 2 s), logd (2 s + 2 s).
+const AFTER_BUDGET: Duration = Duration::from_secs(25);
+
+pub struct Life {
+    machine: Machine,
+    world: World,
+    now: Time,
+    shutdown_at: Option<Time>,
+    shutdowns: u32,
+    /// By unit: it was stopping when the shutdown was first asked for.
+    was_stopping: Vec<bool>,
+    budget: Duration,
+    /// By unit: ready, as the events that were delivered say.
+    up: Vec<bool>,
+    main_ended: Option<Ending>,
+    halted: bool,
+    trace: bool,
+}
+
+/// Lives one life. `Err` says which invariant broke.
+pub fn live(seed: u64, trace: bool) -> Result<u64, String> {
+    let mut dice = Dice::new(seed);
+    let table = tables::table(&mut dice);
+    let skips =
+        table.units.iter().map(|unit| (!unit.main && !unit.last && dice.chance(5)).then(|| "no".into())).collect();
+    let budget = Duration::from_millis(500 + dice.below(60_000));
+    let now = Time::from_nanos(1 + dice.below(1_000_000_000));
+    let options = Options { seed, budget, goal: Goal::Exit };
+    let mut life = Life {
+        machine: Machine::new(table.clone(), skips, options, now),
+        world: World::new(table.clone(), Dice::new(dice.next())),
+        now,
+        shutdown_at: None,
+        shutdowns: 0,
+        was_stopping: Vec::new(),
+        budget,
+        up: vec![false; table.units.len()],
+        main_ended: None,
+        halted: false,
+        trace,
+    };
+    if trace {
+        for unit in &table.units {
+            println!("{unit:?}");
+        }
+    }
+    life.run(&mut dice, &table)
+}
+
+impl Life {
+    fn run(&mut self, dice: &mut Dice, table: &Table) -> Result<u64, String> {
+        let mut steps = 0;
+        self.drain()?;
+        let storm_ends = self.now + Duration::from_millis(dice.below(120_000));
+        let recovers = dice.chance(50);
+        let mut next_wish = self.now + Duration::from_millis(dice.below(20_000));
+        while !self.halted {
+            steps += 1;
+            if steps > 200_000 {
+                return Err("no end after 200,000 steps: a busy loop".into());
+            }
+            let stop_at = if recovers && self.shutdowns == 0 { storm_ends + RECOVERY } else { storm_ends };
+            let due =
+                [self.machine.deadline(), self.world.next_deed(), Some(next_wish), Some(storm_ends), Some(stop_at)];
+            self.now = due
+                .into_iter()
+                .flatten()
+                .filter(|at| *at > self.now)
+                .min()
+                .unwrap_or(self.now + Duration::from_secs(1));
+            if recovers && self.shutdowns == 0 && self.now >= storm_ends && !self.world.calm {
+                self.world.calm_down(self.now);
+                // Whatever was asked for before, everything is asked for now.
+                for unit in 0..table.units.len() as u16 {
+                    self.event(Event::Request(Request { unit: UnitId(unit), wish: Wish::Start }))?;
+                }
+            }
+            for event in self.world.happen(self.now) {
+                self.event(event)?;
+                if self.halted {
+                    return Ok(steps);
+                }
+            }
+            if self.now >= next_wish && !self.world.calm {
+                let unit = UnitId(dice.below(table.units.len() as u64) as u16);
+                let wish = dice.pick(&[Wish::Start, Wish::Stop, Wish::Restart]);
+                self.event(Event::Request(Request { unit, wish }))?;
+                next_wish = self.now + Duration::from_millis(dice.below(40_000));
+                if dice.chance(8) || (self.shutdowns > 0 && dice.chance(30)) {
+                    self.event(Event::Shutdown(dice.pick(&[Goal::Exit, Goal::PowerOff, Goal::Reboot])))?;
+                    next_wish = self.now + Duration::from_millis(dice.below(3_000));
+                }
+            }
+            if self.now >= stop_at && self.shutdowns == 0 {
+                if recovers {
+                    self.recovered()?;
+                }
+                self.event(Event::Shutdown(Goal::Exit))?;
+            }
+            self.event(Event::Tick)?;
+            self.in_time()?;
+        }
+        Ok(steps)
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), String> {
+        if self.trace {
+            println!("{:>14} {event:?}", self.now.nanos());
+        }
+        let reaped = match &event {
+            Event::Exited { pid, how } => {
+                self.note_exit(*pid, *how);
+                if let Some(process) = self.world.processes.get_mut(&pid.0) {
+                    process.told = true;
+                }
+                Some(*pid)
+            }
+            Event::Execed { pid } => {
+                self.note_ready(*pid, Ready::Exec);
+                None
+            }
+            Event::Notify { pid, .. } => {
+                self.note_ready(*pid, Ready::Notify);
+                None
+            }
+            Event::Shutdown(_) => {
+                self.note_shutdown();
+                None
+            }
+            _ => None,
+        };
+        self.machine.handle(self.now, event);
+        self.drain()?;
+        if let Some(pid) = reaped {
+            self.world.processes.remove(&pid.0);
+        }
+        Ok(())
+    }
+
+    fn note_shutdown(&mut self) {
+        if self.shutdowns == 0 {
+            self.was_stopping = self.machine.views(self.now).iter().map(|view| view.state == "stopping").collect();
+        }
+        self.shutdowns += 1;
+        self.shutdown_at.get_or_insert(self.now);
+    }
+
+    fn note_ready(&mut self, pid: Pid, by: Ready) {
+        let Some(process) = self.world.processes.get(&pid.0) else { return };
+        let Some(id) = process.unit.filter(|_| process.role == Role::Main) else { return };
+        let unit = &self.world.table.units[id.index()];
+        if unit.kind == Kind::Service && unit.ready == by {
+            self.up[id.index()] = true;
+        }
+    }
+
+    fn note_exit(&mut self, pid: Pid, how: Ending) {
+        let Some(process) = self.world.processes.get(&pid.0) else { return };
+        let Some(id) = process.unit.filter(|_| process.role == Role::Main) else { return };
+        let unit = &self.world.table.units[id.index()];
+        let success = how == Ending::Code(0) || (!unit.success_exit.is_empty() && how == Ending::Code(3));
+        let stays = match (unit.kind, unit.restart) {
+            (Kind::Oneshot, _) | (_, Restart::Never) => success,
+            (_, Restart::OnFailure) => success && self.up[id.index()],
+            (_, Restart::Always) => false,
+        };
+        self.up[id.index()] = stays;
+        if unit.main {
+            self.main_ended = Some(how);
+            self.note_shutdown();
+        }
+    }
+
+    fn drain(&mut self) -> Result<(), String> {
+        let mut actions = 0;
+        while let Some(action) = self.machine.next(self.now) {
+            actions += 1;
+            if actions > 2_000 {
+                return Err(format!("one event led to 2,000 actions; the last: {action:?}"));
+            }
+            if self.halted {
+                return Err(format!("after the halt: {action:?}"));
+            }
+            if self.trace {
+                println!("{:>14}   -> {action:?}", self.now.nanos());
+            }
+            self.perform(action)?;
+        }
+        if self.machine.deadline().is_some_and(|deadline| deadline <= self.now) {
+            return Err(format!("a deadline that passed is still asked for: {:?}", self.machine.views(self.now)));
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, action: Action) -> Result<(), String> {
+        match action {
+            Action::Spawn { unit, role } => {
+                self.check_spawn(unit, role)?;
+                let outcome = self.world.spawn(self.now, unit, role);
+                self.machine.handle(self.now, Event::Spawned { unit, role, outcome });
+            }
+            Action::Signal { target, signal } => {
+                self.check_signal(target, signal)?;
+                self.world.signal(self.now, target, signal);
+            }
+            Action::Sweep { signal } => {
+                self.check_units_down()?;
+                let left = self.world.sweep(self.now, signal);
+                self.machine.handle(self.now, Event::Swept { left });
+            }
+            Action::CloseLogs => self.world.close_logs(self.now),
+            Action::Say(_, text) => {
+                if text.is_empty() || text.contains('\n') {
+                    return Err(format!("not a line: {text:?}"));
+                }
+            }
+            Action::Halt(verdict) => {
+                self.halted = true;
+                if self.shutdowns == 0 {
+                    return Err("halted though nobody asked".into());
+                }
+                let expected = match self.main_ended {
+                    Some(Ending::Code(code)) => code,
+                    Some(Ending::Signal { signal, .. }) => 128 + signal.0 as u8,
+                    None => verdict.status,
+                };
+                let not_execed = self.main_ended == Some(Ending::Code(127)) && matches!(verdict.status, 126 | 127);
+                if verdict.status != expected && !not_execed {
+                    return Err(format!("the command ended with {expected}, the verdict is {verdict:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_spawn(&self, id: UnitId, role: Role) -> Result<(), String> {
+        let unit = &self.world.table.units[id.index()];
+        if let Some(pid) = self.world.process_of(id, role) {
+            return Err(format!("a second {role:?} process of {} beside {pid:?}", unit.name));
+        }
+        if role == Role::Stop {
+            return Ok(());
+        }
+        if self.shutdowns > 0 {
+            return Err(format!("{} starts after the shutdown was asked for", unit.name));
+        }
+        let views = self.machine.views(self.now);
+        for need in &unit.needs {
+            let absent = need.optional && matches!(views[need.unit.index()].state, "skipped" | "off");
+            if !self.up[need.unit.index()] && !absent {
+                return Err(format!("{} starts before {} is up", unit.name, views[need.unit.index()].name));
+            }
+        }
+        for bind in &unit.binds {
+            if !self.up[bind.index()] {
+                return Err(format!("{} starts before {}, which it binds to", unit.name, views[bind.index()].name));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_signal(&self, target: Target, signal: Signal) -> Result<(), String> {
+        let (Target::Process(pid) | Target::Group(pid)) = target;
+        let Some(process) = self.world.processes.get(&pid.0) else {
+            return Err(format!("{signal:?} to {pid:?}, which was reaped"));
+        };
+        let Some(id) = process.unit else {
+            return Err(format!("{signal:?} to {pid:?}, which is no unit's process"));
+        };
+        let unit = &self.world.table.units[id.index()];
+        let forced = self.shutdowns >= 3 || self.over_budget();
+        if self.shutdowns > 0 && process.zombie.is_none() && process.role == Role::Main && !forced && !unit.last {
+            for (at, other) in self.world.table.units.iter().enumerate() {
+                let refers = other.needs.iter().any(|need| need.unit == id)
+                    || other.binds.contains(&id)
+                    || other.wants.contains(&id);
+                let Some(Pid(running)) = self.world.process_of(UnitId(at as u16), Role::Main).filter(|_| refers) else {
+                    continue;
+                };
+                let process = &self.world.processes[&running];
+                if process.zombie.is_none() && !process.stuck && !self.was_stopping[id.index()] {
+                    return Err(format!("{} is stopped before {}", unit.name, other.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn over_budget(&self) -> bool {
+        self.shutdown_at.is_some_and(|at| self.now >= at + self.budget)
+    }
+
+    fn check_units_down(&self) -> Result<(), String> {
+        for (pid, process) in &self.world.processes {
+            let Some(id) = process.unit else { continue };
+            let unit = &self.world.table.units[id.index()];
+            if process.zombie.is_none() && !process.stuck && !unit.last && process.role == Role::Main {
+                return Err(format!("orphans are swept while {} (pid {pid}) still runs", unit.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn in_time(&self) -> Result<(), String> {
+        let Some(at) = self.shutdown_at else { return Ok(()) };
+        let limit = self.budget + AFTER_BUDGET;
+        if self.now.since(at) > limit && !self.halted {
+            return Err(format!("still not down {limit:?} after the shutdown: {:?}", self.machine.views(self.now)));
+        }
+        Ok(())
+    }
+
+    /// Long after the last fault: every unit is where it should be, or names what it waits for.
+    fn recovered(&self) -> Result<(), String> {
+        for view in &self.machine.views(self.now) {
+            let fine = match view.state {
+                "up" | "done" | "skipped" => true,
+                "failed" => !self.world.resource_failure[self.index_of(view.name)],
+                "waiting" => {
+                    view.why.as_ref().is_some_and(|why| !why.contains("(backoff)") && !why.contains("(starting)"))
+                }
+                _ => false,
+            };
+            if !fine {
+                return Err(format!("long after the last fault: {view:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn index_of(&self, name: &str) -> usize {
+        self.world.table.units.iter().position(|unit| unit.name == name).unwrap_or_default()
+    }
+}

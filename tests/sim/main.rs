@@ -1,0 +1,58 @@
+//! Seeded lifetimes of a node on a fake kernel.
+//!
+//! `SIM_LIVES` sets how many (100,000 by default), `SIM_SEED` replays one with a trace. A seed that once failed is kept in
+//! `seeds.txt`.
+
+mod dice;
+mod life;
+mod tables;
+mod world;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+#[test]
+fn every_lifetime_keeps_the_invariants() {
+    if let Some(seed) = number("SIM_SEED") {
+        if let Err(broken) = life::live(seed, true) {
+            panic!("seed {seed}: {broken}");
+        }
+        return;
+    }
+    let lives = number("SIM_LIVES").unwrap_or(100_000);
+    let first = number("SIM_FIRST").unwrap_or_else(|| u64::from(std::process::id()) << 32);
+    println!("{lives} lifetimes from seed {first}");
+    let (next, steps) = (AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let at = next.fetch_add(1, Ordering::Relaxed);
+                    if at >= lives {
+                        break;
+                    }
+                    steps.fetch_add(lived(first + at), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    println!("{} steps", steps.into_inner());
+}
+
+#[test]
+fn seeds_that_once_failed_stay_mended() {
+    for seed in include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#')) {
+        lived(seed.parse().expect("seeds.txt holds a number a line"));
+    }
+}
+
+fn lived(seed: u64) -> u64 {
+    match std::panic::catch_unwind(|| life::live(seed, false)) {
+        Ok(Ok(steps)) => steps,
+        Ok(Err(broken)) => panic!("seed {seed}: {broken}; replay it with SIM_SEED={seed}"),
+        Err(_) => panic!("seed {seed}: the machine panicked; replay it with SIM_SEED={seed}"),
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}

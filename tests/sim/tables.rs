@@ -1,0 +1,76 @@
+//! Random tables: acyclic, with every key that the machine looks at.
+
+use std::time::Duration;
+
+use clusteros_init::unit::{Backoff, ExitRule, Kill, Kind, Need, Ready, Restart, Signal, Table, Unit, UnitId, When};
+
+use crate::dice::Dice;
+
+pub fn table(dice: &mut Dice) -> Table {
+    let count = 1 + dice.below(8);
+    let mut units: Vec<Unit> = (0..count).map(|at| unit(dice, at as u16)).collect();
+    if dice.chance(40) {
+        let mut logd = Unit::new("logd", vec!["logd".into()]);
+        logd.last = true;
+        logd.kill = Kill::Main;
+        units.insert(dice.below(count + 1) as usize, logd);
+        // Ids behind it moved: draw the edges anew.
+        let names = units.len() as u16;
+        for at in 0..names {
+            if !units[usize::from(at)].last {
+                let last = units.iter().position(|unit| unit.last).unwrap() as u16;
+                edges(dice, &mut units[usize::from(at)], at, Some(last));
+            }
+        }
+    }
+    if dice.chance(30) {
+        let mut main = Unit::new("main", vec!["cmd".into()]);
+        main.main = true;
+        main.restart = Restart::Never;
+        main.wants = (0..units.len() as u16).filter(|at| !units[usize::from(*at)].last).map(UnitId).collect();
+        units.push(main);
+    }
+    Table { units }
+}
+
+fn unit(dice: &mut Dice, at: u16) -> Unit {
+    let mut unit = Unit::new(&format!("u{at}"), vec!["program".into()]);
+    unit.kind = if dice.chance(25) { Kind::Oneshot } else { Kind::Service };
+    unit.ready = if dice.chance(50) { Ready::Notify } else { Ready::Exec };
+    unit.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
+    unit.backoff =
+        Backoff { first: Duration::from_millis(1 + dice.below(500)), cap: Duration::from_secs(1 + dice.below(30)) };
+    if dice.chance(40) {
+        unit.start_timeout = Some(Duration::from_millis(100 + dice.below(20_000)));
+    }
+    unit.stop_timeout = Duration::from_millis(dice.below(15_000));
+    if dice.chance(25) {
+        unit.stop = Some(vec!["stop".into()]);
+    }
+    unit.kill = if dice.chance(50) { Kill::Group } else { Kill::Main };
+    if dice.chance(20) {
+        unit.permanent_exit = vec![ExitRule::Code(78), ExitRule::Signal(Signal(11))];
+    }
+    if dice.chance(20) {
+        unit.success_exit = vec![ExitRule::Code(3)];
+    }
+    unit.enabled = dice.chance(92);
+    unit.when = When::default();
+    edges(dice, &mut unit, at, None);
+    unit
+}
+
+/// Only to earlier units, so never a cycle.
+fn edges(dice: &mut Dice, unit: &mut Unit, at: u16, not: Option<u16>) {
+    unit.needs.clear();
+    unit.binds.clear();
+    unit.wants.clear();
+    for earlier in (0..at).filter(|earlier| Some(*earlier) != not) {
+        match dice.below(10) {
+            0 | 1 => unit.needs.push(Need { unit: UnitId(earlier), optional: dice.chance(30) }),
+            2 => unit.binds.push(UnitId(earlier)),
+            3 => unit.wants.push(UnitId(earlier)),
+            _ => {}
+        }
+    }
+}
