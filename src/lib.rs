@@ -9,6 +9,7 @@ pub mod control;
 pub mod logd;
 #[cfg(feature = "agent")]
 pub mod mesh;
+pub mod pid1;
 pub mod say;
 pub mod sys;
 pub mod unit;

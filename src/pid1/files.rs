@@ -1,0 +1,84 @@
+//! The files around PID 1: the table to read, the directory under `/run` to make anew.
+
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::sys::process;
+use crate::unit::{Table, read};
+
+/// The table.
+pub const TABLE: &str = "/etc/cluster-os/units.toml";
+/// Files after the table, in the order of their names.
+pub const MORE: &str = "/etc/cluster-os/units.d";
+/// Everything that does not outlive us.
+pub const RUNTIME: &str = "/run/cluster-os";
+
+/// The files of the table as they were read, name and text.
+pub type Texts = Vec<(String, String)>;
+
+/// Reads the files of the table: `chosen` alone, or the usual ones. Empty if there are none.
+///
+/// # Errors
+/// What to tell a person when a file is there and cannot be read.
+pub fn texts(chosen: Option<&Path>) -> Result<Texts, String> {
+    let mut paths: Vec<PathBuf> = Vec::new();
+    match chosen {
+        Some(path) => paths.push(path.to_owned()),
+        None => {
+            paths.extend(Path::new(TABLE).exists().then(|| PathBuf::from(TABLE)));
+            let mut more: Vec<PathBuf> = match fs::read_dir(MORE) {
+                Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+                Err(_) => Vec::new(),
+            };
+            more.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+            more.sort();
+            paths.append(&mut more);
+        }
+    }
+    let read = |path: PathBuf| match fs::read_to_string(&path) {
+        Ok(text) => Ok((path.display().to_string(), text)),
+        Err(error) => Err(format!("unable to read {}: {error}; nothing was started", path.display())),
+    };
+    paths.into_iter().map(read).collect()
+}
+
+/// The table in `texts`.
+///
+/// # Errors
+/// Every mistake, one a line.
+pub fn table(texts: &Texts) -> Result<Table, Vec<String>> {
+    read::read(texts).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+}
+
+/// Makes `/run/cluster-os` anew: whatever an earlier life left in it is gone. It is only touched if it is a directory of
+/// ours and no link.
+///
+/// # Errors
+/// Why there is none; nothing may be written there then.
+pub fn renew_runtime(directory: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(directory) {
+        Ok(found) if !found.is_dir() => {
+            return Err(io::Error::other("it is no directory"));
+        }
+        Ok(found) if found.uid() != process::own_user() => {
+            return Err(io::Error::other("it belongs to somebody else"));
+        }
+        Ok(_) => {
+            for entry in fs::read_dir(directory)? {
+                let entry = entry?;
+                // remove_dir_all follows no link.
+                if entry.file_type()?.is_dir() {
+                    fs::remove_dir_all(entry.path())?
+                } else {
+                    fs::remove_file(entry.path())?
+                }
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::DirBuilder::new().mode(0o755).recursive(true).create(directory)?;
+        }
+        Err(error) => return Err(error),
+    }
+    fs::DirBuilder::new().mode(0o700).create(directory.join("notify"))
+}

@@ -1,0 +1,188 @@
+//! PID 1: performs what the machine of [`crate::unit`] decides.
+//!
+//! This process waits in exactly one place, [`turn`]. It never waits for another process, a pipe, a console or a disk: a
+//! call that can block belongs in a unit. It has one thread, and it decides nothing that a pure room could decide.
+
+use std::ffi::{CString, OsString};
+use std::fs;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+
+use log::LevelFilter;
+
+use crate::sys::signal::Entry;
+use crate::sys::{descriptor, process, renewal, signal};
+use crate::unit::{Table, Unit};
+
+pub mod conditions;
+pub mod drill;
+pub mod files;
+pub mod halt;
+pub mod logs;
+pub mod notify;
+pub mod options;
+pub mod place;
+pub mod rescue;
+pub mod say;
+pub mod spawn;
+pub mod status;
+pub mod sweep;
+pub mod turn;
+
+use options::{Act, Options};
+use place::Place;
+
+/// Exit statuses beside the command's own.
+mod exit {
+    /// All is well.
+    pub const OK: u8 = 0;
+    /// The command line is wrong.
+    pub const USAGE: u8 = 64;
+    /// PID 1 itself broke.
+    pub const INTERNAL: u8 = 70;
+    /// The table is wrong, or there is nothing to do.
+    pub const CONFIGURATION: u8 = 78;
+}
+
+/// The whole life of the process, from its first instruction on: its exit status.
+pub fn run() -> u8 {
+    // Nothing may come before this: the kernel throws away what is sent to a PID 1 that neither blocks nor handles it.
+    let entry = signal::enter();
+    descriptor::fill_stdio();
+    let inherited = descriptor::adopt_inherited();
+    say::start(LevelFilter::Info);
+    let place = place::find();
+    let mut arguments = std::env::args_os();
+    let own = arguments.next();
+    let own = own.and_then(|path| CString::new(path.into_vec()).ok());
+    if let Err(errno) = renewal::keep_program(own.as_deref()) {
+        log::warn!("unable to keep our own program open: {}; a broken init reaps in place", errno.desc());
+    }
+    let options = match options::read(arguments) {
+        Ok(options) => options,
+        // A kernel passes on what it does not understand of its own command line.
+        Err(text) if place == Place::Appliance => {
+            log::warn!("{text}; the command line is ignored");
+            Options::default()
+        }
+        Err(text) => {
+            log::error!("{text}; see clusteros-init --help");
+            return exit::USAGE;
+        }
+    };
+    let place = options.place.unwrap_or(place);
+    match options.act {
+        Act::Help => print(options::HELP),
+        Act::Version => print(concat!("clusteros-init ", env!("CARGO_PKG_VERSION"), "\n")),
+        Act::Check => check(&options),
+        Act::Rescue => rescue::reap(place),
+        Act::Run => {
+            rescue::arm(place);
+            // Only a rescue that could not be run as a program of its own comes back here.
+            panic::catch_unwind(AssertUnwindSafe(|| live(options, place, entry, inherited)))
+                .unwrap_or_else(|_| rescue::reap(place))
+        }
+    }
+}
+
+fn live(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> u8 {
+    let mut command = options.command;
+    if place == Place::Appliance && !command.is_empty() {
+        // A kernel passes on words of its own command line that it does not understand.
+        log::warn!(
+            "unable to run {} from the kernel's command line: this is a machine; ignored",
+            command.join(&OsString::from(" ")).display()
+        );
+        command.clear();
+    }
+    if process::own_pid() != 1
+        && let Err(errno) = process::adopt_orphans()
+    {
+        log::warn!("unable to become the parent of orphans: {}; they are left to another init", errno.desc());
+    }
+    let texts = files::texts(options.units.as_deref()).map_err(|text| vec![text]);
+    let table = match texts.and_then(|texts| if texts.is_empty() { Ok(None) } else { files::table(&texts).map(Some) }) {
+        Ok(None) if command.is_empty() && place == Place::Container => {
+            log::error!("unable to find anything to do: there is neither a command nor {}; see --help", files::TABLE);
+            return exit::CONFIGURATION;
+        }
+        Ok(table) => table,
+        Err(mistakes) => {
+            say_mistakes(&mistakes);
+            if place == Place::Container {
+                return exit::CONFIGURATION;
+            }
+            None
+        }
+    };
+    let logd = table.as_ref().and_then(|_| logd());
+    let null = fs::File::options().read(true).write(true).open("/dev/null").ok();
+    let alone = table.is_none();
+    let table = table.unwrap_or_else(|| if place == Place::Appliance { console() } else { Table::default() });
+    let table = match logd {
+        Some(path) => table.with_logd(vec![path, "--dir".to_owned(), LOGS.to_owned()]),
+        None => table,
+    };
+    let typed = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let table = table.with_main(typed);
+    let outfit = spawn::Outfit::new(entry, command, inherited, null.as_ref().map(AsRawFd::as_raw_fd));
+    let verdict = match turn::Node::new(table, outfit, place, alone) {
+        Ok(mut node) => node.run(options.drill),
+        Err(errno) => {
+            log::error!("unable to read signals: {}; nothing was started", errno.desc());
+            return exit::INTERNAL;
+        }
+    };
+    halt::halt(verdict)
+}
+
+/// Where the units' lines are kept.
+const LOGS: &str = "/var/log/cluster-os";
+
+/// `--check`.
+fn check(options: &Options) -> u8 {
+    let texts = files::texts(options.units.as_deref()).map_err(|text| vec![text]);
+    match texts.and_then(|texts| files::table(&texts)) {
+        Ok(table) => print(&format!("{} units, no mistake\n", table.units.len())),
+        Err(mistakes) => {
+            say_mistakes(&mistakes);
+            exit::CONFIGURATION
+        }
+    }
+}
+
+fn say_mistakes(mistakes: &[String]) {
+    for mistake in mistakes {
+        log::error!("{mistake}");
+    }
+}
+
+/// `logd` beside our own program, or in `PATH`.
+fn logd() -> Option<String> {
+    let beside = fs::read_link("/proc/self/exe").ok().and_then(|own| Some(own.parent()?.join("logd")));
+    let path = std::env::var_os("PATH");
+    let named = spawn::candidates("logd".as_ref(), path.as_deref()).unwrap_or_default();
+    let named = named.iter().map(|path| PathBuf::from(std::ffi::OsStr::from_bytes(path.as_bytes())));
+    let found = beside.into_iter().chain(named).find(|path: &PathBuf| Path::new(path).is_file());
+    if found.is_none() {
+        log::warn!(
+            "unable to find logd: it is neither beside clusteros-init nor in PATH; units write to our output, and nothing is kept"
+        );
+    }
+    found.map(|path| path.display().to_string())
+}
+
+/// What a machine without a table gets: a shell, if there is one.
+fn console() -> Table {
+    let shell = "/bin/sh";
+    let units = if Path::new(shell).exists() { vec![Unit::new("console", vec![shell.to_owned()])] } else { Vec::new() };
+    Table { units }
+}
+
+fn print(text: &str) -> u8 {
+    // To stdout, as asked for; that nobody reads it is not worth a word.
+    let _ = descriptor::write_now(1, text.as_bytes());
+    exit::OK
+}

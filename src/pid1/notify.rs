@@ -1,0 +1,73 @@
+//! The notify sockets: a unit says on its own that it is ready. The kernel tells who says it; the machine decides whether
+//! that counts.
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+
+use crate::sys::socket::NotifySocket;
+use crate::unit::{Event, Pid, Ready, Table, UnitId, notify};
+
+/// Datagrams taken from one socket in one turn: a unit that floods its socket does not keep us from the others.
+const BATCH: usize = 32;
+
+struct Channel {
+    unit: UnitId,
+    path: PathBuf,
+    socket: NotifySocket,
+}
+
+/// A socket for each unit with `ready = "notify"`.
+#[derive(Default)]
+pub struct Channels(Vec<Channel>);
+
+impl Channels {
+    /// Binds `DIRECTORY/UNIT.sock` for each unit that needs one. A unit whose socket cannot be made goes without, which is
+    /// said; it will not become ready.
+    pub fn open(table: &Table, directory: &Path) -> Channels {
+        let mut channels = Vec::new();
+        for (number, unit) in (0..).zip(&table.units) {
+            if unit.ready != Ready::Notify || !unit.enabled {
+                continue;
+            }
+            let path = directory.join(format!("{}.sock", unit.name));
+            match NotifySocket::bind(&path) {
+                Ok(socket) => channels.push(Channel { unit: UnitId(number), path, socket }),
+                Err(error) => log::error!(
+                    "unable to make the notify socket {}: {error}; {} cannot say that it is ready",
+                    path.display(),
+                    unit.name
+                ),
+            }
+        }
+        Channels(channels)
+    }
+
+    /// The socket's path for the unit's `NOTIFY_SOCKET`.
+    pub fn path(&self, unit: UnitId) -> Option<&Path> {
+        self.0.iter().find(|channel| channel.unit == unit).map(|channel| channel.path.as_path())
+    }
+
+    /// What to wait for.
+    pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
+        self.0.iter().map(|channel| channel.socket.as_raw_fd())
+    }
+
+    /// What the units said, oldest first: of those whose descriptor `chosen` answers true for.
+    pub fn receive(&self, chosen: impl Fn(UnitId, RawFd) -> bool) -> Vec<Event> {
+        let mut events = Vec::new();
+        let mut bytes = [0; 4096];
+        for channel in &self.0 {
+            if !chosen(channel.unit, channel.socket.as_raw_fd()) {
+                continue;
+            }
+            for _ in 0..BATCH {
+                let Ok((length, pid)) = channel.socket.receive(&mut bytes) else { break };
+                let notices = notify::parse(bytes.get(..length).unwrap_or_default());
+                if !notices.is_empty() {
+                    events.push(Event::Notify { unit: channel.unit, pid: Pid(pid), notices });
+                }
+            }
+        }
+        events
+    }
+}

@@ -1,0 +1,192 @@
+//! From a unit to a process: its arguments, its environment, its descriptors.
+
+use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr, OsString};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::sys::signal::{Entry, SignalSet};
+use crate::sys::spawn::Program;
+use crate::sys::{Errno, descriptor};
+use crate::unit::{Role, Unit};
+
+/// Where programs are looked up when nobody has said so: a kernel starts PID 1 without `PATH`.
+pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What belongs to PID 1, or to one of its units, and is no other unit's business.
+const PRIVATE: [&str; 6] =
+    ["NOTIFY_SOCKET", "INVOCATION_ID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
+
+/// What every process that PID 1 starts is made from.
+pub struct Outfit {
+    /// Our environment as we were given it.
+    environment: Vec<(OsString, OsString)>,
+    /// The signal mask and the ignored signals as we were given them.
+    entry: Entry,
+    /// The command of the command line, exactly as it was typed.
+    command: Vec<OsString>,
+    /// The descriptors from 3 up that we were given: the command's.
+    inherited: Vec<RawFd>,
+    /// `/dev/null`.
+    null: Option<RawFd>,
+}
+
+/// What differs from unit to unit and from start to start.
+#[derive(Default)]
+pub struct Occasion<'a> {
+    /// The unit's notify socket.
+    pub notify: Option<&'a Path>,
+    /// What it writes to; none: what we write to.
+    pub output: Option<RawFd>,
+    /// Descriptors that it keeps under their numbers.
+    pub keep: Vec<RawFd>,
+    /// Arguments after its own.
+    pub more: Vec<CString>,
+}
+
+impl Outfit {
+    /// From what we were given.
+    pub fn new(entry: Entry, command: Vec<OsString>, inherited: Vec<RawFd>, null: Option<RawFd>) -> Outfit {
+        Outfit { environment: std::env::vars_os().collect(), entry, command, inherited, null }
+    }
+
+    /// The program of `unit`.
+    ///
+    /// # Errors
+    /// `EINVAL` if an argument has a zero byte in it, or there is none.
+    pub fn program(&self, unit: &Unit, role: Role, occasion: Occasion<'_>) -> Result<Program, Errno> {
+        match role {
+            Role::Main if unit.main => self.wrapped(),
+            Role::Main => self.unit(unit, &unit.exec, occasion),
+            Role::Stop => self.unit(unit, unit.stop.as_deref().unwrap_or_default(), occasion),
+        }
+    }
+
+    /// The descriptors of the command are no longer ours to keep.
+    pub fn hand_over(&mut self) {
+        descriptor::close_inherited(std::mem::take(&mut self.inherited));
+    }
+
+    /// The command of the command line gets exactly what we were given.
+    fn wrapped(&self) -> Result<Program, Errno> {
+        let arguments = self.command.iter().map(|word| c_string(word)).collect::<Result<Vec<_>, _>>()?;
+        let name = self.command.first().ok_or(Errno::EINVAL)?;
+        Ok(Program {
+            candidates: candidates(name, self.variable("PATH"))?,
+            arguments,
+            environment: self
+                .environment
+                .iter()
+                .map(|(name, value)| assignment(name, value))
+                .collect::<Result<_, _>>()?,
+            stdio: [None; 3],
+            keep: self.inherited.clone(),
+            signals: self.entry,
+            ours_ignored: SignalSet::EMPTY,
+            foreground: descriptor::is_terminal(0),
+        })
+    }
+
+    fn unit(&self, unit: &Unit, words: &[String], occasion: Occasion<'_>) -> Result<Program, Errno> {
+        let mut environment: BTreeMap<&OsStr, &OsStr> =
+            self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect();
+        for name in PRIVATE {
+            environment.remove(OsStr::new(name));
+        }
+        environment.entry(OsStr::new("PATH")).or_insert(OsStr::new(DEFAULT_PATH));
+        environment.extend(unit.env.iter().map(|(name, value)| (OsStr::new(name), OsStr::new(value))));
+        if let Some(path) = occasion.notify {
+            environment.insert(OsStr::new("NOTIFY_SOCKET"), path.as_os_str());
+        }
+        let name = words.first().ok_or(Errno::EINVAL)?;
+        let mut arguments = words.iter().map(|word| c_string(OsStr::new(word))).collect::<Result<Vec<_>, _>>()?;
+        arguments.extend(occasion.more);
+        Ok(Program {
+            candidates: candidates(OsStr::new(name), environment.get(OsStr::new("PATH")).copied())?,
+            arguments,
+            environment: environment.iter().map(|(name, value)| assignment(name, value)).collect::<Result<_, _>>()?,
+            stdio: [self.null, occasion.output, occasion.output],
+            keep: occasion.keep,
+            signals: Entry::default(),
+            ours_ignored: self.entry.ignored,
+            foreground: false,
+        })
+    }
+
+    /// A variable of our environment.
+    pub fn variable(&self, name: &str) -> Option<&OsStr> {
+        self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_os_str())
+    }
+}
+
+/// The files that `name` may stand for: itself if it has a slash, else one in each directory of `path`.
+pub fn candidates(name: &OsStr, path: Option<&OsStr>) -> Result<Vec<CString>, Errno> {
+    if name.as_bytes().contains(&b'/') || name.is_empty() {
+        return Ok(vec![c_string(name)?]);
+    }
+    let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
+    std::env::split_paths(path).map(|directory| c_string(directory.join(name).as_os_str())).collect()
+}
+
+fn assignment(name: &OsStr, value: &OsStr) -> Result<CString, Errno> {
+    let mut both = name.to_owned();
+    both.push("=");
+    both.push(value);
+    c_string(&both)
+}
+
+fn c_string(text: &OsStr) -> Result<CString, Errno> {
+    CString::new(text.as_bytes()).map_err(|_| Errno::EINVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outfit() -> Outfit {
+        let environment = [("PATH", "/a:/b"), ("EMPTY", ""), ("NOTIFY_SOCKET", "/theirs"), ("LISTEN_FDS", "3")];
+        Outfit {
+            environment: environment.iter().map(|(name, value)| (name.into(), value.into())).collect(),
+            entry: Entry { mask: SignalSet(5), ignored: SignalSet(6) },
+            command: vec!["sh".into(), "-c".into(), "true".into()],
+            inherited: vec![7],
+            null: Some(9),
+        }
+    }
+
+    fn strings(list: &[CString]) -> Vec<&str> {
+        list.iter().map(|text| text.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_unit_gets_a_clean_start_and_its_own_variables() {
+        let mut unit = Unit::new("web", vec!["httpd".to_owned(), "-f".to_owned()]);
+        unit.env.insert("PORT".to_owned(), "80".to_owned());
+        let occasion = Occasion { notify: Some(Path::new("/n/web.sock")), output: Some(11), ..Occasion::default() };
+        let program = outfit().program(&unit, Role::Main, occasion).unwrap();
+        assert_eq!(strings(&program.candidates), ["/a/httpd", "/b/httpd"]);
+        assert_eq!(strings(&program.arguments), ["httpd", "-f"]);
+        assert_eq!(strings(&program.environment), ["EMPTY=", "NOTIFY_SOCKET=/n/web.sock", "PATH=/a:/b", "PORT=80"]);
+        assert_eq!(program.stdio, [Some(9), Some(11), Some(11)]);
+        assert_eq!(program.signals, Entry::default());
+        assert_eq!(program.ours_ignored, SignalSet(6));
+    }
+
+    #[test]
+    fn the_command_gets_exactly_what_we_were_given() {
+        let mut unit = Unit::new("main", vec!["sh".to_owned()]);
+        unit.main = true;
+        let program = outfit().program(&unit, Role::Main, Occasion::default()).unwrap();
+        assert_eq!(strings(&program.arguments), ["sh", "-c", "true"]);
+        assert_eq!(strings(&program.environment), ["PATH=/a:/b", "EMPTY=", "NOTIFY_SOCKET=/theirs", "LISTEN_FDS=3"]);
+        assert_eq!((program.stdio, program.keep), ([None; 3], vec![7]));
+        assert_eq!(program.signals, Entry { mask: SignalSet(5), ignored: SignalSet(6) });
+    }
+
+    #[test]
+    fn a_name_with_a_slash_is_not_looked_up() {
+        assert_eq!(strings(&candidates(OsStr::new("./x"), None).unwrap()), ["./x"]);
+        assert_eq!(candidates(OsStr::new("x"), None).unwrap().len(), 6);
+    }
+}

@@ -1,0 +1,102 @@
+//! The status: `/run/cluster-os/status.json`, rewritten when something changed, and the table that SIGUSR1 prints.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use std::{fs, io};
+
+use crate::control::{Node, Status};
+use crate::sys::process;
+use crate::unit::{Machine, Phase, Time};
+
+use super::say;
+
+/// Changes that come closer together than this are written once.
+const PACE: Duration = Duration::from_millis(100);
+
+/// The file and what it holds.
+pub struct Report {
+    /// Where it is; none without a writable `/run`.
+    file: Option<PathBuf>,
+    /// What it says of the node.
+    node: Node,
+    /// What of the views was last written.
+    written: u64,
+    /// When the file was last written.
+    last: Option<Time>,
+    /// When it is to be written.
+    due: Option<Time>,
+}
+
+impl Report {
+    /// For `DIRECTORY/status.json`.
+    pub fn new(directory: Option<&Path>, started: Time) -> Report {
+        let program = concat!("clusteros-init ", env!("CARGO_PKG_VERSION")).to_owned();
+        let node = Node { program, pid: process::own_pid(), generation: 1, started };
+        let file = directory.map(|directory| directory.join("status.json"));
+        Report { file, node, written: 0, last: None, due: None }
+    }
+
+    /// When [`Report::refresh`] wants to be called at the latest.
+    pub fn deadline(&self) -> Option<Time> {
+        self.due
+    }
+
+    /// Writes the file if something changed since, unless it was written just now: then later.
+    pub fn refresh(&mut self, now: Time, machine: &Machine) {
+        if self.file.is_none() {
+            return;
+        }
+        let seen = digest(machine, now);
+        if seen == self.written {
+            self.due = None;
+            return;
+        }
+        match self.last.map(|last| last + PACE) {
+            Some(due) if due > now => self.due = Some(due),
+            _ => self.write(now, machine, seen),
+        }
+    }
+
+    /// Writes the file and prints the table, whatever changed.
+    pub fn show(&mut self, now: Time, machine: &Machine) {
+        self.write(now, machine, digest(machine, now));
+        say::text(&self.document(now, machine).table());
+    }
+
+    fn document(&self, now: Time, machine: &Machine) -> Status {
+        Status::new(&machine.views(now), machine.phase(), now, wall(), &self.node)
+    }
+
+    fn write(&mut self, now: Time, machine: &Machine, seen: u64) {
+        self.due = None;
+        self.last = Some(now);
+        // Also when it cannot be written: the next change tries again, not the next turn.
+        self.written = seen;
+        let Some(file) = &self.file else { return };
+        if let Err(error) = replace(file, &self.document(now, machine).to_json()) {
+            log::warn!("unable to write {}: {error}; trying again at the next change", file.display());
+        }
+    }
+}
+
+fn wall() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn replace(file: &Path, text: &str) -> io::Result<()> {
+    let new = file.with_extension("new");
+    fs::write(&new, text)?;
+    fs::rename(&new, file)
+}
+
+/// What counts as a change: not the words that only tell how time passes.
+fn digest(machine: &Machine, now: Time) -> u64 {
+    let mut hash = DefaultHasher::new();
+    (machine.phase() == Phase::Running).hash(&mut hash);
+    for view in machine.views(now) {
+        (view.name, view.state, view.pid, view.restarts, view.since, view.until, view.status).hash(&mut hash);
+    }
+    hash.finish()
+}

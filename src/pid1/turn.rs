@@ -1,0 +1,340 @@
+//! The loop: wait in one place, tell the machine what happened, do what it says.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use nix::libc::SIGUSR2;
+
+use crate::control::{Meaning, Mode, meaning};
+use crate::sys::poll::Wait;
+use crate::sys::process::{self, Ended};
+use crate::sys::signal::{self, Received, Signals};
+use crate::sys::{self, Errno, clock};
+use crate::unit::{
+    self, Action, Ending, Event, Goal, Level, Machine, Options, Pid, Role, Signal, Table, Target, Time, UnitId, Verdict,
+};
+
+use super::logs::Logs;
+use super::notify::Channels;
+use super::place::Place;
+use super::spawn::{Occasion, Outfit};
+use super::status::Report;
+use super::sweep::Sweep;
+use super::{conditions, drill, files};
+
+/// Signals taken in one turn: real-time signals queue, and a flood of them must not keep us from the children.
+const SIGNALS: usize = 256;
+/// Children reaped in one turn, before signals are looked at again.
+const DEATHS: usize = 512;
+
+/// A process that is a unit's.
+struct Process {
+    unit: UnitId,
+    role: Role,
+    /// Tells how exec went; none once it has told.
+    exec: Option<OwnedFd>,
+}
+
+/// PID 1: the machine, and everything it acts through.
+pub struct Node {
+    machine: Machine,
+    mode: Mode,
+    outfit: Outfit,
+    signals: Signals,
+    channels: Channels,
+    logs: Logs,
+    report: Report,
+    sweep: Sweep,
+    /// A sweep with this signal was answered from memory; look again when the dead of this turn are reaped.
+    sweep_again: Option<Signal>,
+    /// The units' processes that are not reaped.
+    processes: BTreeMap<i32, Process>,
+    /// Dead, and not reaped yet.
+    dying: Option<i32>,
+    /// There may be more dead than one turn reaps.
+    more: bool,
+    wait: Wait,
+    verdict: Option<Verdict>,
+}
+
+impl Node {
+    /// Everything made, nothing started. `alone`: there is no unit table, only the command.
+    ///
+    /// # Errors
+    /// There is no descriptor for signals; without it PID 1 is deaf.
+    pub fn new(table: Table, outfit: Outfit, place: Place, alone: bool) -> Result<Node, Errno> {
+        let signals = Signals::open()?;
+        let now = time();
+        let (mode, budget, goal) = match place {
+            Place::Container => {
+                (if alone { Mode::Command } else { Mode::Container }, Duration::from_secs(9), Goal::Exit)
+            }
+            Place::Appliance => (Mode::Appliance, Duration::from_secs(60), Goal::PowerOff),
+        };
+        let runtime = Path::new(files::RUNTIME);
+        let runtime = match if mode == Mode::Command { None } else { Some(files::renew_runtime(runtime)) } {
+            None => None,
+            Some(Ok(())) => Some(runtime),
+            Some(Err(error)) => {
+                log::warn!(
+                    "unable to make {} anew: {error}; status is in the log alone (SIGUSR1), and no unit can notify",
+                    runtime.display()
+                );
+                None
+            }
+        };
+        let channels = runtime.map(|runtime| Channels::open(&table, &runtime.join("notify"))).unwrap_or_default();
+        let logs = if table.units.iter().any(|unit| unit.last) {
+            let piped = |unit: &unit::Unit| !unit.main && !unit.last && unit.enabled;
+            Logs::open(&table, piped).unwrap_or_else(|errno| {
+                log::warn!("unable to make the log pipes: {}; units write to our output", errno.desc());
+                Logs::default()
+            })
+        } else {
+            Logs::default()
+        };
+        let skips = conditions::skips(&table, &outfit, place);
+        let options = Options { seed: seed(), budget, goal };
+        Ok(Node {
+            machine: Machine::new(table, skips, options, now),
+            mode,
+            outfit,
+            signals,
+            channels,
+            logs,
+            report: Report::new(runtime, now),
+            sweep: Sweep::default(),
+            sweep_again: None,
+            processes: BTreeMap::new(),
+            dying: None,
+            more: false,
+            wait: Wait::default(),
+            verdict: None,
+        })
+    }
+
+    /// Runs the node to its end. `breakable`: SIGUSR2 breaks it, for a drill.
+    pub fn run(&mut self, breakable: bool) -> Verdict {
+        loop {
+            self.tell(Event::Tick);
+            if let Some(verdict) = self.verdict {
+                return verdict;
+            }
+            self.report.refresh(time(), &self.machine);
+            self.sleep();
+            self.take_signals(breakable);
+            self.take_exec_outcomes();
+            self.take_notices();
+            self.take_deaths();
+        }
+    }
+
+    /// The one wait.
+    fn sleep(&mut self) {
+        self.wait.clear();
+        self.wait.add(self.signals.as_raw_fd());
+        for process in self.processes.values() {
+            if let Some(exec) = &process.exec {
+                self.wait.add(exec.as_raw_fd());
+            }
+        }
+        for fd in self.channels.descriptors() {
+            self.wait.add(fd);
+        }
+        let deadline = self.machine.deadline().into_iter().chain(self.report.deadline()).min();
+        let limit = match deadline {
+            _ if self.more => Some(Duration::ZERO),
+            Some(deadline) => Some(deadline.since(time())),
+            None => None,
+        };
+        if let Err(errno) = self.wait.sleep(limit) {
+            // ENOMEM. What is ready is found out by reading; a turn a second keeps the machine going.
+            log::warn!("unable to wait: {}; trying again", errno.desc());
+        }
+    }
+
+    /// Tells the machine and does everything that it answers.
+    fn tell(&mut self, event: Event) {
+        self.machine.handle(time(), event);
+        while self.verdict.is_none()
+            && let Some(action) = self.machine.next(time())
+        {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Spawn { unit, role } => {
+                let outcome = self.spawn(unit, role).map(Pid).map_err(|errno| unit::Errno(errno as i32));
+                self.machine.handle(time(), Event::Spawned { unit, role, outcome });
+            }
+            // That the target is gone is no error.
+            Action::Signal { target: Target::Process(pid), signal } => {
+                let _ = signal::send(pid.0, signal.0);
+            }
+            Action::Signal { target: Target::Group(pid), signal } => {
+                let _ = signal::send_group(pid.0, signal.0);
+            }
+            Action::Sweep { signal } => {
+                let left = if self.dying.is_some() && self.sweep.remembered() > 0 {
+                    // A look at all children for each of thousands of dead ones takes minutes.
+                    self.sweep_again = Some(signal);
+                    self.sweep.remembered()
+                } else {
+                    self.sweep(signal)
+                };
+                self.machine.handle(time(), Event::Swept { left });
+            }
+            Action::CloseLogs => self.logs.close(),
+            Action::Say(Level::Error, text) => log::error!("{text}"),
+            Action::Say(Level::Warning, text) => log::warn!("{text}"),
+            Action::Say(Level::Info, text) => log::info!("{text}"),
+            Action::Halt(verdict) => self.verdict = Some(verdict),
+        }
+    }
+
+    fn spawn(&mut self, id: UnitId, role: Role) -> Result<i32, Errno> {
+        let unit = self.machine.table().units.get(id.index()).ok_or(Errno::EINVAL)?;
+        let mut occasion = Occasion {
+            notify: if role == Role::Main { self.channels.path(id) } else { None },
+            output: self.logs.writer(id),
+            ..Occasion::default()
+        };
+        if unit.last {
+            occasion.keep = self.logs.readers();
+            occasion.more = self.logs.arguments().collect();
+        }
+        let (main, last) = (unit.main, unit.last);
+        let program = self.outfit.program(unit, role, occasion)?;
+        let made = sys::spawn::spawn(&program)?;
+        if main {
+            self.outfit.hand_over();
+        }
+        if last {
+            self.logs.started();
+        }
+        self.processes.insert(made.pid, Process { unit: id, role, exec: Some(made.exec) });
+        Ok(made.pid)
+    }
+
+    fn sweep(&mut self, signal: Signal) -> usize {
+        let (units, processes, dying) = (&self.machine.table().units, &self.processes, self.dying);
+        self.sweep.signal(signal.0, |pid| {
+            let unit = processes.get(&pid).and_then(|process| units.get(process.unit.index()));
+            dying == Some(pid) || unit.is_some_and(|unit| unit.last)
+        })
+    }
+
+    fn take_signals(&mut self, breakable: bool) {
+        for _ in 0..SIGNALS {
+            let Some(received) = self.signals.next() else { return };
+            drill::panic_if(breakable && received.signal == SIGUSR2);
+            // Our own: SIGPIPE from a write of ours, which has told us so already.
+            if received.pid != process::own_pid() {
+                self.obey(received);
+            }
+        }
+    }
+
+    fn obey(&mut self, received: Received) {
+        let name = unit::signal::name(Signal(received.signal));
+        match meaning(received.signal, self.mode) {
+            Meaning::Child => {}
+            Meaning::Shutdown(goal) => self.tell(Event::Shutdown(goal)),
+            Meaning::Status => self.report.show(time(), &self.machine),
+            Meaning::Forward => self.forward(received.signal),
+            Meaning::Ignore(reason) => {
+                log::info!("{name} from pid {} user {} is ignored: {reason}", received.pid, received.user);
+            }
+            Meaning::NotYet(what) => log::warn!("unable to {what}: this version cannot; {name} is ignored"),
+        }
+    }
+
+    fn forward(&self, number: i32) {
+        let units = &self.machine.table().units;
+        let main = self.processes.iter().find(|(_, process)| {
+            process.role == Role::Main && units.get(process.unit.index()).is_some_and(|unit| unit.main)
+        });
+        if let Some((pid, _)) = main {
+            let _ = signal::send_group(*pid, number);
+        }
+    }
+
+    fn take_exec_outcomes(&mut self) {
+        let told: Vec<i32> = self
+            .processes
+            .iter()
+            .filter(|(_, process)| process.exec.as_ref().is_some_and(|exec| self.wait.ready(exec.as_raw_fd())))
+            .map(|(pid, _)| *pid)
+            .collect();
+        for pid in told {
+            self.take_exec_outcome(pid);
+        }
+    }
+
+    fn take_exec_outcome(&mut self, pid: i32) {
+        let Some(process) = self.processes.get_mut(&pid) else { return };
+        let Some(outcome) = process.exec.as_ref().and_then(sys::spawn::exec_outcome) else { return };
+        process.exec = None;
+        self.tell(match outcome {
+            Ok(()) => Event::Execed { pid: Pid(pid) },
+            Err(errno) => Event::ExecFailed { pid: Pid(pid), errno: unit::Errno(errno as i32) },
+        });
+    }
+
+    fn take_notices(&mut self) {
+        for event in self.channels.receive(|_, fd| self.wait.ready(fd)) {
+            self.tell(event);
+        }
+    }
+
+    fn take_deaths(&mut self) {
+        self.more = false;
+        for taken in 0.. {
+            let Some((pid, ended)) = process::peek() else { break };
+            if taken == DEATHS {
+                self.more = true;
+                break;
+            }
+            self.dying = Some(pid);
+            self.sweep.forget(pid);
+            if let Some(unit) = self.processes.get(&pid).map(|process| process.unit) {
+                // What it said comes before its end.
+                self.take_exec_outcome(pid);
+                for event in self.channels.receive(|of, _| of == unit) {
+                    self.tell(event);
+                }
+            }
+            self.tell(Event::Exited { pid: Pid(pid), how: ending(ended) });
+            process::reap(pid);
+            self.processes.remove(&pid);
+            self.dying = None;
+        }
+        if let Some(signal) = self.sweep_again.take() {
+            let left = self.sweep(signal);
+            self.tell(Event::Swept { left });
+        }
+    }
+}
+
+fn ending(ended: Ended) -> Ending {
+    match ended {
+        Ended::Code(code) => Ending::Code(code),
+        Ended::Signal { signal, core } => Ending::Signal { signal: Signal(signal), core },
+    }
+}
+
+fn time() -> Time {
+    Time::from_nanos(clock::boottime())
+}
+
+/// Makes backoff jitter differ between nodes: FNV-1a of the node's name.
+fn seed() -> u64 {
+    let name = nix::unistd::gethostname().unwrap_or_default();
+    name.as_encoded_bytes()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
