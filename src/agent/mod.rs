@@ -3,7 +3,14 @@
 //!
 //! Every command of `node-agent` enters here.
 
+pub mod config;
+pub mod environment;
+pub mod files;
+pub mod init;
+pub mod node;
 pub mod paths;
+pub mod serf;
+pub mod underlay;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -70,8 +77,10 @@ pub fn command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(call: &Call) -> Result<(), Failure> {
-    let _ = (&call.paths, call.json, call.down);
+    let _ = (call.json, call.down);
     match call.command.as_str() {
+        "init" => init::init(&call.paths),
+        "info" => init::info(&call.paths),
         "help" => say(HELP),
         "version" => say(&format!("node-agent {}\n", env!("CARGO_PKG_VERSION"))),
         other => Err(Failure {

@@ -1,0 +1,163 @@
+//! Reading and writing the agent's files: whole or not at all, through no link, and secret ones for root alone.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use zeroize::Zeroizing;
+
+/// No file of the agent comes near this many bytes.
+const LIMIT: u64 = 1 << 20;
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On a disk: made durable before it takes its name.
+    Kept,
+    /// Under `/run`: made anew at each start.
+    Run,
+}
+
+/// The text of the file, or none if there is no file. Does not follow a link in the last part of the path.
+pub fn read(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut text = Zeroizing::new(String::new());
+    if file.take(LIMIT).read_to_string(&mut text)? as u64 == LIMIT {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "the file is larger than 1 MiB"));
+    }
+    Ok(Some(text))
+}
+
+/// Writes `text` to the file, whole or not at all, with mode 0600 (`secret`) or 0644.
+pub fn replace(path: &Path, text: &str, secret: bool, place: Place) -> io::Result<()> {
+    write(path, text, secret, place, |draft| fs::rename(draft, path))
+}
+
+/// Writes a secret that must not exist yet; `AlreadyExists` if it does, and then nothing is changed.
+pub fn create(path: &Path, text: &str) -> io::Result<()> {
+    write(path, text, true, Place::Kept, |draft| {
+        match renameat2(AT_FDCWD, draft, AT_FDCWD, path, RenameFlags::RENAME_NOREPLACE) {
+            // A file system without this flag: the caller has looked just before.
+            Err(nix::Error::EINVAL | nix::Error::ENOSYS) if !path.exists() => fs::rename(draft, path),
+            other => other.map_err(io::Error::from),
+        }
+    })
+}
+
+/// Makes the folder of `path` with mode 0700 (`secret`) or 0755 where it does not exist.
+pub fn folder(path: &Path, secret: bool) -> io::Result<()> {
+    let mode = if secret { 0o700 } else { 0o755 };
+    DirBuilder::new().recursive(true).mode(mode).create(parent(path))
+}
+
+/// Takes the file from everyone but its owner; true if somebody else could have read it until now.
+pub fn close(path: &Path) -> io::Result<bool> {
+    let mode = fs::symlink_metadata(path)?.permissions().mode();
+    if mode & 0o077 == 0 {
+        return Ok(false);
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(true)
+}
+
+fn write(
+    path: &Path,
+    text: &str,
+    secret: bool,
+    place: Place,
+    name: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let draft = draft(path);
+    // What a crash left behind.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mode = if secret { 0o600 } else { 0o644 };
+    let written = (|| {
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        // The umask may have taken what everyone is meant to read.
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        if place == Place::Kept {
+            file.sync_all()?;
+        }
+        drop(file);
+        name(&draft)?;
+        if place == Place::Kept {
+            File::open(parent(path))?.sync_all()?;
+        }
+        Ok(())
+    })();
+    if written.is_err() {
+        // The error that matters is the first one.
+        drop(fs::remove_file(&draft));
+    }
+    written
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn draft(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.new", std::process::id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, close, create, folder, read, replace};
+    use std::fs;
+    use std::io::ErrorKind;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
+
+    fn place(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("clusteros-init-files-{}-{name}", std::process::id()));
+        drop(fs::remove_dir_all(&folder));
+        folder.join("inner/file.json")
+    }
+
+    #[test]
+    fn files_are_written_whole_and_secret_ones_closed() {
+        let path = place("whole");
+        assert!(read(&path).unwrap().is_none());
+        folder(&path, true).unwrap();
+        assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        create(&path, "one").unwrap();
+        assert_eq!(create(&path, "two").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(read(&path).unwrap().unwrap().as_str(), "one");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        replace(&path, "three", false, Place::Run).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert!(close(&path).unwrap() && !close(&path).unwrap());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        fs::remove_dir_all(path.parent().unwrap().parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn links_and_folders_are_not_read() {
+        let path = place("links");
+        folder(&path, false).unwrap();
+        symlink("/etc/passwd", &path).unwrap();
+        assert!(read(&path).is_err());
+        assert!(read(path.parent().unwrap()).is_err());
+        replace(&path, "mine", true, Place::Kept).unwrap();
+        assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
+        fs::remove_dir_all(path.parent().unwrap().parent().unwrap()).unwrap();
+    }
+}

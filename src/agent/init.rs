@@ -1,0 +1,180 @@
+//! `node-agent init`: makes what a node needs before anything of the cluster runs, from the environment and from what is
+//! there. Running it again with the same environment changes nothing. And `node-agent info`.
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use log::{info, warn};
+use zeroize::Zeroizing;
+
+use super::files::{self, Place};
+use super::node::{self, Node};
+use super::paths::Paths;
+use super::{Failure, say, serf, underlay};
+use crate::agent::config::Config;
+use crate::agent::environment::Change;
+use crate::mesh::Identity;
+
+/// Makes identity.json, node.yaml, address.json and serf.json.
+pub fn init(paths: &Paths) -> Result<(), Failure> {
+    let (config, changes) = node::configuration(paths)?;
+    serf::gossip_key(&config)
+        .map_err(|cause| Failure::configuration(format!("unable to make the configuration of gossip: {cause}")))?;
+    let identity = identity(&paths.resolve(&config.identity.path))?;
+    let node = Node::new(paths, config, identity)?;
+    keep_configuration(paths, &node.config, &changes);
+    node.keep(paths).map_err(|error| unwritable(&paths.address_json(), &error))?;
+
+    let advertise = advertised(&node);
+    let join = join(&node.config, &own_addresses(advertise));
+    if join.is_empty() && node.config.discovery.bootstrap != Some(true) {
+        info!("no other node to join (NODE_JOIN is not set): this node is alone until another one joins it");
+    }
+    let tags = node.record().tags(&node.identity);
+    let path = paths.serf_json();
+    let text = serf::text(&node.config, &node.name, advertise, &join, &tags)
+        .map_err(|cause| Failure::configuration(format!("unable to make {}: {cause}", path.display())))?;
+    files::folder(&path, false).map_err(|error| unwritable(&path, &error))?;
+    files::replace(&path, &text, true, Place::Run).map_err(|error| unwritable(&path, &error))?;
+    info!("node {}: id {}, mesh address {}", node.name, node.identity.node_id(), node.address);
+    Ok(())
+}
+
+/// Writes who this node is to stdout; no secrets.
+pub fn info(paths: &Paths) -> Result<(), Failure> {
+    let node = Node::load(paths)?;
+    say(&format!(
+        "node          {}\nnode id       {}\nwireguard key {}\nmesh address  {} in {}\nversions      node-agent {}, member record {}\n",
+        node.name,
+        node.identity.node_id(),
+        node.identity.wireguard_key(),
+        node.address,
+        node.subnet,
+        env!("CARGO_PKG_VERSION"),
+        crate::mesh::record::VERSION,
+    ))
+}
+
+/// The addresses to join: those of the configuration that are not this node's own. Joining itself would succeed, and
+/// gossip would look no further.
+pub(super) fn join(config: &Config, own: &[IpAddr]) -> Vec<String> {
+    let port = config.discovery.bind_port;
+    let is_own = |target: &String| socket(target, port).is_some_and(|at| at.port() == port && own.contains(&at.ip()));
+    config.discovery.bootstrap_peers.iter().filter(|target| !is_own(target)).cloned().collect()
+}
+
+/// This host's addresses, and the one that it announces.
+pub(super) fn own_addresses(advertise: Option<IpAddr>) -> Vec<IpAddr> {
+    underlay::addresses().into_iter().map(|(_, address)| address).chain(advertise).collect()
+}
+
+/// The identity in the file; a new one if there is none.
+fn identity(path: &Path) -> Result<Identity, Failure> {
+    if let Some(identity) = node::identity(path)? {
+        if files::close(path).unwrap_or(false) {
+            warn!(
+                "{} could be read by others than root, and holds this node's private key; its mode is 0600 now",
+                path.display()
+            );
+        }
+        return Ok(identity);
+    }
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *seed).map_err(|error| {
+        Failure::internal(format!(
+            "unable to make an identity: the kernel gives no random bytes: {error}; trying again"
+        ))
+    })?;
+    let identity = Identity::from_seed(&seed);
+    files::folder(path, true).map_err(|error| unwritable(path, &error))?;
+    match files::create(path, &identity.text()) {
+        Ok(()) => info!("made {}: this node's id is {} from now on", path.display(), identity.node_id()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            return Err(Failure::internal(format!(
+                "unable to write {}: it appeared just now; trying again",
+                path.display()
+            )));
+        }
+        Err(error) => return Err(unwritable(path, &error)),
+    }
+    Ok(identity)
+}
+
+/// Writes node.yaml if there is none, or if the environment says otherwise. Not being able to is no failure: every
+/// command reads the environment too.
+fn keep_configuration(paths: &Paths, config: &Config, changes: &[Change]) {
+    let path = paths.node_yaml();
+    let exists = path.exists();
+    if exists && changes.is_empty() {
+        return;
+    }
+    let written = config.text().and_then(|text| {
+        files::folder(&path, false)
+            .and_then(|()| files::replace(&path, &text, true, Place::Kept))
+            .map_err(|error| error.to_string())
+    });
+    match written {
+        Ok(()) if exists => {
+            for Change { variable, key } in changes {
+                info!("{}: {key} is now what {variable} says", path.display());
+            }
+        }
+        Ok(()) => info!("made {} from the environment", path.display()),
+        Err(cause) => {
+            warn!("unable to write {}: {cause}; the environment counts for as long as this node runs", path.display())
+        }
+    }
+}
+
+/// The address to announce. One from the configuration is taken as it is, unless it is of the mesh.
+fn advertised(node: &Node) -> Option<IpAddr> {
+    if let Some(address) = node.config.discovery.advertise.as_deref().and_then(|text| text.parse().ok()) {
+        if !node.subnet.contains(address) {
+            return Some(address);
+        }
+        warn!("unable to announce {address}: it is inside the mesh's own subnet {}; choosing another one", node.subnet);
+    }
+    let port = node.config.discovery.bind_port;
+    let targets: Vec<SocketAddr> =
+        node.config.discovery.bootstrap_peers.iter().filter_map(|target| socket(target, port)).collect();
+    let found = underlay::announced(&targets, &node.config.networking.interface, node.subnet);
+    match found {
+        Some(address) => info!("announcing {address} to the other nodes"),
+        None => warn!(
+            "unable to find an address that other nodes can reach: no interface has one; set NODE_ADVERTISE (gossip announces what it finds)"
+        ),
+    }
+    found
+}
+
+/// `target` as a socket address, if it is one: names are left to gossip.
+fn socket(target: &str, port: u16) -> Option<SocketAddr> {
+    let bare = target.trim_start_matches('[').trim_end_matches(']');
+    target.parse().ok().or_else(|| Some(SocketAddr::new(bare.parse().ok()?, port)))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+    let advice = match error.kind() {
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull => "mount a writable volume there",
+        ErrorKind::PermissionDenied => "run as root",
+        _ => "trying again",
+    };
+    Failure::internal(format!("unable to write {}: {error}; {advice}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, join, socket};
+
+    #[test]
+    fn a_node_does_not_join_itself() {
+        let mut config = Config::default();
+        config.discovery.bootstrap_peers =
+            ["10.0.0.1", "10.0.0.2:7946", "10.0.0.1:7947", "node1", "[fd00::1]:7946"].map(str::to_owned).to_vec();
+        let own = ["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
+        assert_eq!(join(&config, &own), ["10.0.0.2:7946", "10.0.0.1:7947", "node1"]);
+        assert_eq!(socket("fd00::2", 1).unwrap().to_string(), "[fd00::2]:1");
+        assert_eq!(socket("[fd00::2]", 1).unwrap().to_string(), "[fd00::2]:1");
+    }
+}

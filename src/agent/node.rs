@@ -1,0 +1,193 @@
+//! This node as its files and its environment make it: configuration, identity, name, address.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use log::warn;
+use serde::{Deserialize, Serialize};
+
+use super::Failure;
+use super::config::{self, Config};
+use super::environment::{self, Change};
+use super::files::{self, Place};
+use super::paths::Paths;
+use crate::mesh::address::address;
+use crate::mesh::{Identity, Record, Subnet};
+
+/// This node.
+pub struct Node {
+    /// Its configuration: node.yaml, and over it the environment.
+    pub config: Config,
+    /// Its identity.
+    pub identity: Identity,
+    /// Its name in gossip.
+    pub name: String,
+    /// Where mesh addresses come from.
+    pub subnet: Subnet,
+    /// Its address in the mesh.
+    pub address: Ipv4Addr,
+    /// The generation of its record.
+    pub generation: u64,
+}
+
+impl Node {
+    /// This node, whose identity `node-agent init` has made.
+    pub fn load(paths: &Paths) -> Result<Node, Failure> {
+        let (config, _) = configuration(paths)?;
+        let path = paths.resolve(&config.identity.path);
+        let Some(identity) = identity(&path)? else {
+            return Err(Failure::configuration(format!(
+                "unable to read {}: no such file; run 'node-agent init' first",
+                path.display()
+            )));
+        };
+        Node::new(paths, config, identity)
+    }
+
+    /// The node of a configuration that was checked and of an identity.
+    pub(super) fn new(paths: &Paths, config: Config, identity: Identity) -> Result<Node, Failure> {
+        let name = name(&config)?;
+        let subnet = config.networking.subnet.parse().unwrap_or(Subnet::DEFAULT);
+        let path = paths.address_json();
+        let kept = match files::read(&path) {
+            Ok(text) => text.and_then(|text| Claim::parse(&path, &text)),
+            Err(error) => {
+                warn!("unable to read {}: {error}; the address is computed anew", path.display());
+                None
+            }
+        };
+        let mut claim = Claim {
+            node_id: identity.node_id().to_string(),
+            name: name.clone(),
+            subnet: subnet.to_string(),
+            attempt: 0,
+            address: Ipv4Addr::UNSPECIFIED,
+            port: config.networking.listen_port,
+            generation: 0,
+        };
+        if let Some(kept) = kept.filter(|kept| kept.node_id == claim.node_id) {
+            claim.attempt = if kept.subnet == claim.subnet { kept.attempt } else { 0 };
+            claim.address = address(identity.node_id(), subnet, claim.attempt);
+            claim.generation = kept.generation;
+            if claim != kept {
+                claim.generation = now().max(kept.generation + 1);
+            }
+        } else {
+            claim.address = address(identity.node_id(), subnet, 0);
+            claim.generation = now();
+        }
+        Ok(Node { name, subnet, address: claim.address, generation: claim.generation, config, identity })
+    }
+
+    /// Keeps the address and the generation; nothing is written if they are kept already.
+    pub(super) fn keep(&self, paths: &Paths) -> std::io::Result<()> {
+        let path = paths.address_json();
+        let attempt = (0..64).find(|attempt| address(self.identity.node_id(), self.subnet, *attempt) == self.address);
+        let claim = Claim {
+            node_id: self.identity.node_id().to_string(),
+            name: self.name.clone(),
+            subnet: self.subnet.to_string(),
+            attempt: attempt.unwrap_or(0),
+            address: self.address,
+            port: self.config.networking.listen_port,
+            generation: self.generation,
+        };
+        let text = serde_json::to_string_pretty(&claim)? + "\n";
+        if files::read(&path).is_ok_and(|kept| kept.is_some_and(|kept| *kept == text)) {
+            return Ok(());
+        }
+        files::folder(&path, true)?;
+        files::replace(&path, &text, false, Place::Kept)
+    }
+
+    /// What this node says of itself.
+    pub fn record(&self) -> Record {
+        Record {
+            node_id: self.identity.node_id().clone(),
+            name: self.name.clone(),
+            key: self.identity.wireguard_key(),
+            address: self.address,
+            port: self.config.networking.listen_port,
+            generation: self.generation,
+        }
+    }
+}
+
+/// The configuration: node.yaml if there is one, and over it the environment; and what the environment changed.
+pub(super) fn configuration(paths: &Paths) -> Result<(Config, Vec<Change>), Failure> {
+    let path = paths.node_yaml();
+    let text = files::read(&path).map_err(|error| {
+        Failure::configuration(format!(
+            "unable to read {}: {error}; correct it and start the node again",
+            path.display()
+        ))
+    })?;
+    let wrong = |mistakes: &[String]| Failure::configuration(config::complaint(&path, mistakes));
+    let mut config = match &text {
+        Some(text) => Config::parse(text).map_err(|cause| wrong(&[cause]))?,
+        None => Config::default(),
+    };
+    let changes = environment::apply(&mut config, |variable| std::env::var(variable).ok()).map_err(|mistakes| {
+        Failure::configuration(format!(
+            "unable to use the environment: {}; correct it and start the node again",
+            mistakes.join("; ")
+        ))
+    })?;
+    let mistakes = config.mistakes();
+    if mistakes.is_empty() { Ok((config, changes)) } else { Err(wrong(&mistakes)) }
+}
+
+/// The identity in the file, or none if there is no file. A damaged file is an error, and is left as it is.
+pub(super) fn identity(path: &Path) -> Result<Option<Identity>, Failure> {
+    let damaged = |cause: String| {
+        Failure::configuration(format!(
+            "unable to read {}: {cause}; put back a copy of this node's file, or move it away and this node becomes a new one \
+             (nothing was changed)",
+            path.display()
+        ))
+    };
+    let Some(text) = files::read(path).map_err(|error| damaged(error.to_string()))? else { return Ok(None) };
+    Identity::parse(&text).map(Some).map_err(|damage| damaged(damage.to_string()))
+}
+
+/// Seconds since 1970, 0 if the clock is before that.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs())
+}
+
+fn name(config: &Config) -> Result<String, Failure> {
+    if let Some(name) = &config.discovery.node_name {
+        return Ok(name.clone());
+    }
+    let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    match config::name(&host) {
+        Ok(()) if host != "localhost" => Ok(host),
+        Ok(()) => Err(Failure::configuration(
+            "unable to name this node: the host is called localhost, as every other; set NODE_NAME",
+        )),
+        Err(cause) => {
+            Err(Failure::configuration(format!("unable to name this node: the host's name {cause}; set NODE_NAME")))
+        }
+    }
+}
+
+/// What is kept of the record in address.json.
+#[derive(PartialEq, Eq, Deserialize, Serialize)]
+struct Claim {
+    node_id: String,
+    name: String,
+    subnet: String,
+    attempt: u32,
+    address: Ipv4Addr,
+    port: u16,
+    generation: u64,
+}
+
+impl Claim {
+    fn parse(path: &Path, text: &str) -> Option<Claim> {
+        serde_json::from_str(text)
+            .map_err(|error| warn!("unable to read {}: {error}; the address is computed anew", path.display()))
+            .ok()
+    }
+}
