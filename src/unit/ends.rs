@@ -40,10 +40,12 @@ fn policy(unit: &Unit, how: Ending, was_ready: bool) -> Policy {
 
 impl Machine {
     pub(super) fn exited(&mut self, now: Time, pid: Pid, how: Ending) {
+        self.life.child_ended();
         match self.owner(pid) {
             Some((id, Role::Main)) => self.main_ended(now, id, pid, how),
             Some((id, Role::Stop)) => self.stop_ended(now, id, how),
-            None => self.life.orphan_ended(),
+            // An orphan: it only had to be reaped.
+            None => {}
         }
     }
 
@@ -201,7 +203,7 @@ impl Machine {
     fn stop_ended(&mut self, now: Time, id: UnitId, how: Ending) {
         let Some((unit, _)) = self.pair(id) else { return };
         if how != Ending::Code(0) {
-            let text = words::stop_command_failed(unit, &words::ending(how));
+            let text = words::stop_command_failed(unit, &format!("it {}", words::ending(how)));
             self.say(Level::Warning, text);
         }
         self.after_stop_command(now, id);

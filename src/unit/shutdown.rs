@@ -90,7 +90,7 @@ impl Life {
         }
     }
 
-    pub fn orphan_ended(&mut self) {
+    pub fn child_ended(&mut self) {
         if let Life::Sweeping { due, .. } = self {
             *due = true;
         }

@@ -118,7 +118,9 @@ pub fn ending(how: Ending) -> String {
     match how {
         Ending::Code(code) => format!("exited with status {code}"),
         Ending::Signal { signal, core } => {
-            format!("was killed by {}{}", signal::name(signal), if core { " and left a core dump" } else { "" })
+            let name = signal::name(signal);
+            let sig = if name.starts_with("signal") { "" } else { "SIG" };
+            format!("was killed by {sig}{name}{}", if core { " and left a core dump" } else { "" })
         }
     }
 }

@@ -150,6 +150,9 @@ impl Life {
         if let Some(pid) = reaped {
             self.world.processes.remove(&pid.0);
         }
+        if self.shutdowns > 0 && self.world.processes.is_empty() && !self.halted {
+            return Err("nothing is left, and yet it waits".into());
+        }
         Ok(())
     }
 
@@ -261,6 +264,18 @@ impl Life {
             return Err(format!("{} starts after the shutdown was asked for", unit.name));
         }
         let views = self.machine.views(self.now);
+        let runs = |other: UnitId, role| {
+            let pid = self.world.process_of(other, role)?;
+            self.world.processes.get(&pid.0).filter(|_| views[other.index()].state != "stuck")
+        };
+        if runs(id, Role::Stop).is_some() {
+            return Err(format!("{} starts while its stop command runs", unit.name));
+        }
+        for (at, other) in self.world.table.units.iter().enumerate() {
+            if other.binds.contains(&id) && runs(UnitId(at as u16), Role::Main).is_some() {
+                return Err(format!("{} starts while {}, which binds to it, still runs", unit.name, other.name));
+            }
+        }
         for need in &unit.needs {
             let absent = need.optional && matches!(views[need.unit.index()].state, "skipped" | "off");
             if !self.up[need.unit.index()] && !absent {

@@ -1,0 +1,185 @@
+//! Scenes: what is told to the machine and what it answers, word for word, against `tests/golden/machine/*.txt`.
+//!
+//! `BLESS=1` writes the golden files anew; read the difference before keeping it.
+
+mod scene;
+
+use std::time::Duration;
+
+use clusteros_init::unit::{
+    Ending, Event, ExitRule, Goal, Kind, Need, Notice, Ready, Request, Restart, Signal, Unit, UnitId, Wish,
+};
+use scene::Scene;
+
+fn unit(name: &str) -> Unit {
+    Unit::new(name, vec![name.to_owned()])
+}
+
+fn need(unit: u16) -> Need {
+    Need { unit: UnitId(unit), optional: false }
+}
+
+/// identity (oneshot) <- wg0 (notify, stop command) <- gossip <- k3s (binds wg0).
+fn node() -> Vec<Unit> {
+    let identity = Unit { kind: Kind::Oneshot, start_timeout: Some(Duration::from_secs(30)), ..unit("identity") };
+    let wg0 = Unit {
+        needs: vec![need(0)],
+        ready: Ready::Notify,
+        restart: Restart::OnFailure,
+        stop: Some(vec!["node-agent".into(), "wg0".into(), "--down".into()]),
+        ..unit("wg0")
+    };
+    let gossip = Unit { needs: vec![need(0)], wants: vec![UnitId(1)], ..unit("gossip") };
+    let k3s = Unit {
+        binds: vec![UnitId(1)],
+        wants: vec![UnitId(2)],
+        ready: Ready::Notify,
+        permanent_exit: vec![ExitRule::Code(78)],
+        ..unit("k3s")
+    };
+    vec![identity, wg0, gossip, k3s]
+}
+
+fn started() -> Scene {
+    let mut scene = Scene::new(node());
+    scene.exec("identity").exit("identity", 0);
+    scene.at(20).exec("wg0").ready("wg0").exit("wg0", 0);
+    scene.at(30).exec("gossip");
+    scene.at(40).exec("k3s").ready("k3s");
+    scene
+}
+
+#[test]
+fn a_node_starts_in_order_and_stops_in_reverse() {
+    let mut scene = started();
+    scene.at(5_000).tell(Event::Shutdown(Goal::Exit));
+    scene.at(5_010).exit("k3s", 0);
+    scene.at(5_020).killed("gossip", 15);
+    scene.exec_stop("wg0").exit_stop("wg0", 0);
+    scene.matches("start-and-stop");
+}
+
+#[test]
+fn what_is_bound_stops_with_a_lost_bind_and_comes_back_after_it() {
+    let mut scene = started();
+    scene.at(60_000).tell(Event::Request(Request { unit: UnitId(1), wish: Wish::Restart }));
+    scene.at(60_100).exit("k3s", 0);
+    scene.exec_stop("wg0").exit_stop("wg0", 0);
+    scene.at(60_200).exec("wg0").ready("wg0").exit("wg0", 0);
+    scene.at(60_300).exec("k3s").ready("k3s");
+    scene.matches("binds");
+}
+
+#[test]
+fn failures_back_off_and_say_what_comes_next() {
+    let mut scene = Scene::new(vec![
+        unit("crash"),
+        unit("gone"),
+        unit("full"),
+        Unit { start_timeout: Some(Duration::from_secs(2)), ready: Ready::Notify, ..unit("slow") },
+        Unit { restart: Restart::Never, ..unit("once") },
+        Unit { permanent_exit: vec![ExitRule::Code(78)], ..unit("config") },
+    ]);
+    scene.exec("crash").exec_failed("gone", 2).exec("full").exec("slow").exec("once").exec("config");
+    scene.no_process_next("full", 11);
+    scene.at(10).exit("crash", 1).killed("once", 11).exit("config", 78).exit("full", 1);
+    scene.tick().tick().exec("crash").exit("crash", 1);
+    scene.tick().exec("full").tick().exec("crash").exit("crash", 1);
+    scene.tick().exec("crash").tick().killed("slow", 15);
+    scene.at(200_000).killed("crash", 6);
+    scene.matches("failures");
+}
+
+#[test]
+fn a_deaf_unit_is_killed_and_a_stuck_one_is_left_behind() {
+    let mut scene = Scene::new(vec![unit("deaf"), unit("stuck")]);
+    scene.exec("deaf").exec("stuck");
+    scene.at(1_000).tell(Event::Shutdown(Goal::PowerOff));
+    scene.at(11_000).tick().killed("deaf", 9);
+    scene.orphans(1);
+    scene.at(21_000).tick().tick().tick();
+    scene.matches("deaf-and-stuck");
+}
+
+#[test]
+fn asking_again_hurries_and_a_third_time_kills() {
+    let mut scene = Scene::new(vec![unit("a"), unit("b")]);
+    scene.exec("a").exec("b");
+    scene.at(1_000).tell(Event::Shutdown(Goal::Exit));
+    scene.at(1_100).tell(Event::Shutdown(Goal::Exit));
+    scene.at(1_200).killed("a", 15);
+    scene.at(1_300).tell(Event::Shutdown(Goal::Exit)).killed("b", 9);
+    scene.matches("hurry");
+}
+
+#[test]
+fn the_end_of_the_command_is_the_end_of_the_node() {
+    let mut command = Unit { main: true, restart: Restart::Never, ..unit("main") };
+    command.wants = vec![UnitId(0)];
+    let mut scene = Scene::new(vec![unit("side"), command.clone()]);
+    scene.exec("side").exec("main");
+    scene.orphans(2);
+    scene.at(3_000).killed("main", 9).killed("side", 15);
+    scene.orphans(0).at(3_200).orphan_ends();
+    scene.matches("command");
+
+    let mut scene = Scene::new(vec![Unit { wants: Vec::new(), exec: vec!["/no/such".into()], ..command }]);
+    scene.exec_failed("main", 2);
+    scene.matches("command-not-found");
+}
+
+#[test]
+fn a_foreign_notification_and_refused_requests_change_nothing() {
+    let mut scene = Scene::new(vec![Unit { ready: Ready::Notify, ..unit("a") }]);
+    scene.exec("a");
+    for _ in 0..2 {
+        scene.notify("a", 4711, vec![Notice::Ready]);
+    }
+    scene.ready("a");
+    scene.tell(Event::Shutdown(Goal::Exit));
+    scene.tell(Event::Request(Request { unit: UnitId(0), wish: Wish::Start }));
+    scene.killed("a", 15);
+    scene.matches("refused");
+}
+
+#[test]
+fn a_want_is_waited_for_thirty_seconds_and_no_longer() {
+    let slow = Unit { ready: Ready::Notify, ..unit("slow") };
+    let mut scene = Scene::new(vec![slow, Unit { wants: vec![UnitId(0)], ..unit("eager") }]);
+    scene.exec("slow");
+    scene.status();
+    scene.at(29_999).tick().status();
+    scene.at(30_000).tick().exec("eager");
+    scene.matches("wants");
+}
+
+#[test]
+fn a_stop_command_that_fails_does_not_stop_the_stop() {
+    let with_stop = Unit { stop: Some(vec!["undo".into()]), ..unit("a") };
+    let mut scene = Scene::new(vec![with_stop.clone()]);
+    scene.exec("a").at(100).tell(Event::Shutdown(Goal::Exit)).exec_stop("a").exit_stop("a", 3).killed("a", 15);
+    scene.matches("stop-command-fails");
+
+    let mut scene = Scene::new(vec![with_stop]);
+    scene.exec("a");
+    scene.no_process_next("a", 12);
+    scene.at(100).tell(Event::Shutdown(Goal::Exit)).killed("a", 15);
+    scene.matches("stop-command-not-made");
+}
+
+#[test]
+fn logd_stops_last() {
+    let logd = Unit { last: true, ..unit("logd") };
+    let mut scene = Scene::new(vec![unit("a"), logd]);
+    scene.exec("logd").exec("a");
+    scene.at(10).killed("logd", 9).tick().exec("logd");
+    scene.at(2_000).tell(Event::Shutdown(Goal::Exit)).killed("a", 15).at(2_010).exit("logd", 0);
+    scene.matches("logd");
+}
+
+#[test]
+fn an_ending_names_its_signal() {
+    let core = Ending::Signal { signal: Signal(11), core: true };
+    assert_eq!(clusteros_init::unit::words::ending(core), "was killed by SIGSEGV and left a core dump");
+    assert_eq!(clusteros_init::unit::words::ending(Ending::Code(3)), "exited with status 3");
+}

@@ -1,0 +1,185 @@
+//! A scripted node: events in, a transcript out.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use clusteros_init::unit::{
+    Action, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Role, Signal, Table, Target, Time, Unit, UnitId,
+};
+
+pub struct Scene {
+    machine: Machine,
+    now: Time,
+    names: Vec<String>,
+    pids: BTreeMap<(u16, bool), Pid>,
+    last_pid: i32,
+    orphans: usize,
+    refuse: BTreeMap<u16, Errno>,
+    text: String,
+}
+
+impl Scene {
+    /// Everything starts at 0 ms.
+    pub fn new(units: Vec<Unit>) -> Scene {
+        let names = units.iter().map(|unit| unit.name.clone()).collect();
+        let options = Options { seed: 7, budget: Duration::from_secs(60), goal: Goal::Exit };
+        let machine = Machine::new(Table { units }, Vec::new(), options, Time::ZERO);
+        let mut scene = Scene {
+            machine,
+            now: Time::ZERO,
+            names,
+            pids: BTreeMap::new(),
+            last_pid: 100,
+            orphans: 0,
+            refuse: BTreeMap::new(),
+            text: String::new(),
+        };
+        scene.drain();
+        scene
+    }
+
+    /// Goes on at this time, in milliseconds.
+    pub fn at(&mut self, millis: u64) -> &mut Scene {
+        self.now = Time::ZERO + Duration::from_millis(millis);
+        self
+    }
+
+    /// Goes on at the machine's next deadline.
+    pub fn tick(&mut self) -> &mut Scene {
+        self.now = self.machine.deadline().map_or(self.now, |deadline| deadline.max(self.now));
+        self.tell(Event::Tick)
+    }
+
+    pub fn tell(&mut self, event: Event) -> &mut Scene {
+        if let Event::Exited { pid, .. } = event {
+            self.pids.retain(|_, known| *known != pid);
+        }
+        if event != Event::Tick {
+            let _ = writeln!(self.text, "{:>8} ms  {event:?}", self.now.nanos() / 1_000_000);
+        }
+        self.machine.handle(self.now, event);
+        self.drain();
+        self
+    }
+
+    pub fn exec(&mut self, name: &str) -> &mut Scene {
+        let pid = self.pid(name, Role::Main);
+        self.tell(Event::Execed { pid })
+    }
+
+    pub fn exec_stop(&mut self, name: &str) -> &mut Scene {
+        let pid = self.pid(name, Role::Stop);
+        self.tell(Event::Execed { pid })
+    }
+
+    pub fn exec_failed(&mut self, name: &str, errno: i32) -> &mut Scene {
+        let pid = self.pid(name, Role::Main);
+        self.tell(Event::ExecFailed { pid, errno: Errno(errno) });
+        self.tell(Event::Exited { pid, how: Ending::Code(127) })
+    }
+
+    pub fn exit(&mut self, name: &str, code: u8) -> &mut Scene {
+        let pid = self.pid(name, Role::Main);
+        self.tell(Event::Exited { pid, how: Ending::Code(code) })
+    }
+
+    pub fn exit_stop(&mut self, name: &str, code: u8) -> &mut Scene {
+        let pid = self.pid(name, Role::Stop);
+        self.tell(Event::Exited { pid, how: Ending::Code(code) })
+    }
+
+    pub fn killed(&mut self, name: &str, signal: i32) -> &mut Scene {
+        let pid = self.pid(name, Role::Main);
+        self.tell(Event::Exited { pid, how: Ending::Signal { signal: Signal(signal), core: false } })
+    }
+
+    pub fn ready(&mut self, name: &str) -> &mut Scene {
+        let pid = self.pid(name, Role::Main).0;
+        self.notify(name, pid, vec![Notice::Ready])
+    }
+
+    pub fn notify(&mut self, name: &str, pid: i32, notices: Vec<Notice>) -> &mut Scene {
+        let unit = self.id(name);
+        self.tell(Event::Notify { unit, pid: Pid(pid), notices })
+    }
+
+    /// The next process of this unit cannot be made.
+    pub fn no_process_next(&mut self, name: &str, errno: i32) -> &mut Scene {
+        let unit = self.id(name);
+        self.refuse.insert(unit.0, Errno(errno));
+        self
+    }
+
+    /// How many children are left when a sweep asks.
+    pub fn orphans(&mut self, left: usize) -> &mut Scene {
+        self.orphans = left;
+        self
+    }
+
+    pub fn orphan_ends(&mut self) -> &mut Scene {
+        self.tell(Event::Exited { pid: Pid(9_000), how: Ending::Code(0) })
+    }
+
+    /// What the status says now, into the transcript.
+    pub fn status(&mut self) -> &mut Scene {
+        for view in self.machine.views(self.now) {
+            let why = view.why.unwrap_or_default();
+            let _ = writeln!(self.text, "{:>8} ms  = {} {} {why}", self.now.nanos() / 1_000_000, view.name, view.state);
+        }
+        self
+    }
+
+    /// Compares the transcript with `tests/golden/machine/NAME.txt`.
+    pub fn matches(&mut self, name: &str) {
+        self.status();
+        let path = format!("{}/tests/golden/machine/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&path, &self.text).expect("the golden folder is there");
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(golden == self.text, "{name} differs from {path}; it was:\n{}", self.text);
+    }
+
+    fn id(&self, name: &str) -> UnitId {
+        UnitId(self.names.iter().position(|known| known == name).expect("a unit of the scene") as u16)
+    }
+
+    fn pid(&self, name: &str, role: Role) -> Pid {
+        let key = (self.id(name).0, role == Role::Main);
+        *self.pids.get(&key).unwrap_or_else(|| panic!("{name} has no {role:?} process:\n{}", self.text))
+    }
+
+    fn drain(&mut self) {
+        while let Some(action) = self.machine.next(self.now) {
+            let line = match &action {
+                Action::Say(level, text) => format!("{level:?}: {text}"),
+                Action::Spawn { unit, role } => format!("spawn {role:?} of {}", self.names[unit.index()]),
+                Action::Signal { target, signal } => {
+                    let (kind, pid) = match target {
+                        Target::Process(pid) => ("process", pid),
+                        Target::Group(pid) => ("group", pid),
+                    };
+                    format!("signal {} to {kind} {}", signal.0, pid.0)
+                }
+                Action::Sweep { .. } | Action::CloseLogs | Action::Halt(_) => format!("{action:?}"),
+            };
+            let _ = writeln!(self.text, "{:>8} ms  -> {line}", self.now.nanos() / 1_000_000);
+            match action {
+                Action::Spawn { unit, role } => {
+                    let outcome = match self.refuse.remove(&unit.0) {
+                        Some(errno) => Err(errno),
+                        None => {
+                            self.last_pid += 1;
+                            self.pids.insert((unit.0, role == Role::Main), Pid(self.last_pid));
+                            Ok(Pid(self.last_pid))
+                        }
+                    };
+                    self.machine.handle(self.now, Event::Spawned { unit, role, outcome });
+                }
+                Action::Sweep { .. } => self.machine.handle(self.now, Event::Swept { left: self.orphans }),
+                Action::Signal { .. } | Action::CloseLogs | Action::Say(..) | Action::Halt(_) => {}
+            }
+        }
+    }
+}
