@@ -5,6 +5,8 @@
 
 #[cfg(feature = "agent")]
 pub mod agent;
+#[cfg(feature = "agent")]
+pub mod cluster;
 pub mod control;
 pub mod logd;
 #[cfg(feature = "agent")]

@@ -1,0 +1,327 @@
+//! One member of gossip: what it shows of itself, and whether that holds.
+
+use std::fmt::{self, Display, Formatter};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use x25519_dalek::{PublicKey, StaticSecret};
+
+use crate::mesh::peers::{PeerSpec, WgKey};
+use crate::mesh::record::{Flaw, Record, Tags};
+use crate::mesh::{NodeId, Subnet};
+
+/// Seconds between keepalives of every peer: for now always ClusterOS's 25, which keeps a NAT's entry open and makes a
+/// restarted node shake hands by itself.
+pub const KEEPALIVE: u16 = 25;
+
+/// A member as gossip shows it. Nothing in it is proven.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, unique in gossip.
+    pub name: String,
+    /// Where gossip reaches it.
+    pub addr: IpAddr,
+    /// Its gossip port.
+    pub port: u16,
+    /// What it says of itself.
+    pub tags: Tags,
+    /// What gossip thinks of it.
+    pub status: Status,
+}
+
+/// What gossip thinks of a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It answers.
+    Alive,
+    /// It said that it goes.
+    Leaving,
+    /// It went.
+    Left,
+    /// It does not answer. Its tunnel may still work: it stays a peer.
+    Failed,
+    /// A word that gossip does not have today.
+    Unknown,
+}
+
+impl Status {
+    /// The status of Serf's word.
+    pub fn of(word: &str) -> Status {
+        match word {
+            "alive" => Status::Alive,
+            "leaving" => Status::Leaving,
+            "left" => Status::Left,
+            "failed" => Status::Failed,
+            _ => Status::Unknown,
+        }
+    }
+
+    /// Serf's word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Status::Alive => "alive",
+            Status::Leaving => "leaving",
+            Status::Left => "left",
+            Status::Failed => "failed",
+            Status::Unknown => "unknown",
+        }
+    }
+}
+
+/// This node, beside which members are judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Local {
+    /// Its own record.
+    pub record: Record,
+    /// Where mesh addresses come from.
+    pub subnet: Subnet,
+}
+
+/// A member whose record holds. Only [`verify`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    record: Record,
+    endpoint: SocketAddr,
+    status: Status,
+}
+
+impl Verified {
+    /// Its signed record.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Where its WireGuard listens, as it announces it.
+    pub fn endpoint(&self) -> SocketAddr {
+        self.endpoint
+    }
+
+    /// What gossip thinks of it.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The peer that it is.
+    pub fn peer(&self) -> PeerSpec {
+        PeerSpec {
+            key: self.record.key,
+            endpoint: Some(self.endpoint),
+            allowed: vec![(IpAddr::V4(self.record.address), 32)],
+            keepalive: KEEPALIVE,
+        }
+    }
+}
+
+/// Why a member is no peer. It stays out; nothing else is changed by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its tags are no valid record.
+    Record(Flaw),
+    /// It carries the record that another name's node signed for itself.
+    Copied {
+        /// The name that the record was signed for.
+        signed_for: String,
+    },
+    /// It carries this node's own identity or key under another name.
+    Own,
+    /// Its WireGuard key is no key that a tunnel could be made with.
+    WeakKey,
+    /// Its mesh address cannot be a node's.
+    Outside(Ipv4Addr, Subnet),
+    /// Its mesh address is this node's own.
+    OwnAddress(Ipv4Addr),
+    /// Its endpoint is inside the mesh, which cannot carry itself.
+    Loop(IpAddr),
+    /// Its endpoint is no address to send to.
+    Unreachable(IpAddr),
+    /// Its node id is held by another member with a newer record.
+    IdHeld(String),
+    /// Its WireGuard key is held by another member.
+    KeyHeld(String),
+    /// Its mesh address is held by another member, whose node id is smaller.
+    AddressHeld(Ipv4Addr, String),
+    /// A newer record of its node was seen.
+    Older {
+        /// The generation it carries.
+        carries: u64,
+        /// The newest one seen.
+        seen: u64,
+    },
+}
+
+impl Display for Refusal {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Record(flaw) => Display::fmt(flaw, f),
+            Refusal::Copied { signed_for } => {
+                write!(
+                    f,
+                    "it carries the record of {signed_for}: the name differs from the signed name (an impostor, or a copied disk)"
+                )
+            }
+            Refusal::Own => f.write_str("it carries this node's own identity under another name (a copied disk?)"),
+            Refusal::WeakKey => f.write_str("its WireGuard key is a zero or low-order point, which protects nothing"),
+            Refusal::Outside(address, subnet) => write!(f, "its mesh address {address} is no host of {subnet}"),
+            Refusal::OwnAddress(address) => write!(f, "its mesh address {address} is this node's own"),
+            Refusal::Loop(address) => write!(f, "its endpoint {address} is inside the mesh, which cannot carry itself"),
+            Refusal::Unreachable(address) => write!(f, "its endpoint {address} is no address to send to"),
+            Refusal::IdHeld(by) => write!(f, "its node id is held by member {by} with a newer record (a copied disk?)"),
+            Refusal::KeyHeld(by) => write!(f, "its WireGuard key is held by member {by}"),
+            Refusal::AddressHeld(address, by) => {
+                write!(f, "its mesh address {address} is held by member {by}, whose node id is smaller")
+            }
+            Refusal::Older { carries, seen } => {
+                write!(f, "its record is an old one (generation {carries}; {seen} was seen)")
+            }
+        }
+    }
+}
+
+/// Judges `member` by itself, beside this node.
+pub fn verify(member: &Member, local: &Local) -> Result<Verified, Refusal> {
+    let record = Record::read(&member.name, &member.tags).map_err(Refusal::Record)?;
+    let own = &local.record;
+    if record.node_id == own.node_id || record.key == own.key {
+        return Err(Refusal::Own);
+    }
+    if !contributes(&record.key) {
+        return Err(Refusal::WeakKey);
+    }
+    if !local.subnet.holds(record.address) {
+        return Err(Refusal::Outside(record.address, local.subnet));
+    }
+    if record.address == own.address {
+        return Err(Refusal::OwnAddress(record.address));
+    }
+    let addr = member.addr.to_canonical();
+    if local.subnet.contains(addr) {
+        return Err(Refusal::Loop(addr));
+    }
+    if addr.is_unspecified() || addr.is_multicast() {
+        return Err(Refusal::Unreachable(addr));
+    }
+    let endpoint = SocketAddr::new(addr, record.port);
+    Ok(Verified { record, endpoint, status: member.status })
+}
+
+/// The id that the member claims, unproven; for the eyes of a person.
+pub fn claimed_id(member: &Member) -> Option<NodeId> {
+    member.tags.get("id")?.parse().ok()
+}
+
+/// Whether a tunnel with `key` depends on our key too: not so for zero and the other points of low order. Any secret
+/// tells, so this one is fixed.
+fn contributes(key: &WgKey) -> bool {
+    StaticSecret::from([0x42; 32]).diffie_hellman(&PublicKey::from(key.0)).was_contributory()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::{Local, Member, Refusal, Status, verify};
+    use crate::mesh::address::address;
+    use crate::mesh::record::{Flaw, Record};
+    use crate::mesh::{Identity, Subnet, WgKey};
+
+    pub(crate) fn identity(seed: u8) -> Identity {
+        Identity::from_seed(&[seed; 32])
+    }
+
+    pub(crate) fn record(identity: &Identity, name: &str) -> Record {
+        Record {
+            node_id: identity.node_id().clone(),
+            name: name.to_owned(),
+            key: identity.wireguard_key(),
+            address: address(identity.node_id(), Subnet::DEFAULT, 0),
+            port: 51820,
+            generation: 10,
+        }
+    }
+
+    pub(crate) fn member(record: &Record, signer: &Identity) -> Member {
+        Member {
+            name: record.name.clone(),
+            addr: "172.30.0.9".parse().unwrap(),
+            port: 7946,
+            tags: record.tags(signer),
+            status: Status::Alive,
+        }
+    }
+
+    pub(crate) fn local() -> Local {
+        Local { record: record(&identity(1), "node1"), subnet: Subnet::DEFAULT }
+    }
+
+    #[test]
+    fn a_good_member_becomes_the_peer_it_says_it_is() {
+        let other = identity(2);
+        let verified = verify(&member(&record(&other, "node2"), &other), &local()).unwrap();
+        let peer = verified.peer();
+        assert_eq!(peer.key, other.wireguard_key());
+        assert_eq!(peer.endpoint.unwrap().to_string(), "172.30.0.9:51820");
+        assert_eq!(peer.allowed, [(verified.record().address.into(), 32)]);
+        assert_eq!(peer.keepalive, 25);
+    }
+
+    #[test]
+    fn an_impostor_with_copied_tags_stays_out() {
+        let other = identity(2);
+        let mut impostor = member(&record(&other, "node2"), &other);
+        impostor.name = "node3".to_owned();
+        assert_eq!(verify(&impostor, &local()), Err(Refusal::Record(Flaw::Forged(other.node_id().clone()))));
+    }
+
+    #[test]
+    fn a_record_that_its_node_did_not_sign_stays_out() {
+        let (other, forger) = (identity(2), identity(3));
+        let refused = Err(Refusal::Record(Flaw::Forged(other.node_id().clone())));
+        assert_eq!(verify(&member(&record(&other, "node2"), &forger), &local()), refused);
+    }
+
+    #[test]
+    fn low_order_keys_stay_out() {
+        let other = identity(2);
+        let mut one = [0; 32];
+        one[0] = 1;
+        // A point of order 8, from RFC 7748's curve: it is in every list of points to refuse.
+        let eight = [
+            0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3, 0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09,
+            0x8d, 0xeb, 0x9c, 0x32, 0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00,
+        ];
+        for key in [[0; 32], one, eight] {
+            let mut record = record(&other, "node2");
+            record.key = WgKey(key);
+            assert_eq!(verify(&member(&record, &other), &local()), Err(Refusal::WeakKey));
+        }
+    }
+
+    #[test]
+    fn what_would_break_this_node_stays_out() {
+        let (own, other) = (identity(1), identity(2));
+        let clone = member(&record(&own, "clone"), &own);
+        assert_eq!(verify(&clone, &local()), Err(Refusal::Own));
+        let mut thief = record(&other, "node2");
+        thief.key = own.wireguard_key();
+        assert_eq!(verify(&member(&thief, &other), &local()), Err(Refusal::Own));
+        let mut outside = record(&other, "node2");
+        for text in ["10.43.0.1", "10.42.0.0", "10.42.255.255", "127.0.0.1"] {
+            outside.address = text.parse().unwrap();
+            let refused = Err(Refusal::Outside(outside.address, Subnet::DEFAULT));
+            assert_eq!(verify(&member(&outside, &other), &local()), refused);
+        }
+        let mut same = record(&other, "node2");
+        same.address = local().record.address;
+        assert_eq!(verify(&member(&same, &other), &local()), Err(Refusal::OwnAddress(same.address)));
+        let mut looped = member(&record(&other, "node2"), &other);
+        looped.addr = "::ffff:10.42.0.1".parse().unwrap();
+        assert_eq!(verify(&looped, &local()), Err(Refusal::Loop("10.42.0.1".parse().unwrap())));
+        looped.addr = "0.0.0.0".parse().unwrap();
+        assert_eq!(verify(&looped, &local()), Err(Refusal::Unreachable(looped.addr)));
+    }
+
+    #[test]
+    fn a_member_without_a_record_is_said_to_have_none() {
+        let other = identity(2);
+        let mut bare = member(&record(&other, "node2"), &other);
+        bare.tags.clear();
+        assert_eq!(verify(&bare, &local()).unwrap_err().to_string(), "it carries no signed record yet");
+    }
+}

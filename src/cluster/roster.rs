@@ -1,0 +1,358 @@
+//! All members beside each other: who is a peer, who is not and why, and what changed since the last look.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
+use std::net::SocketAddr;
+
+use super::member::{Local, Member, Refusal, Status, Verified, verify};
+use crate::mesh::NodeId;
+use crate::mesh::peers::{PeerSpec, WgKey};
+use crate::mesh::record::Flaw;
+
+/// Generations of nodes that are gone are remembered for this many nodes at most.
+const REMEMBERED: usize = 4096;
+
+/// Who is in, who is out, and why.
+#[derive(Clone, Debug)]
+pub struct Roster {
+    local: Local,
+    verified: BTreeMap<String, Verified>,
+    refused: BTreeMap<String, Refusal>,
+    newest: BTreeMap<NodeId, u64>,
+}
+
+/// What is different since the last look. Said once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delta {
+    /// A member is a peer now.
+    CameIn(Verified),
+    /// A peer announces another endpoint, address or key.
+    Changed(Verified),
+    /// Gossip does not hear a peer any more; it stays a peer.
+    Failed(String),
+    /// Gossip hears a peer again.
+    Returned(String),
+    /// A member is no peer, for this reason.
+    Refused(String, Refusal),
+    /// A peer left, or gossip forgot it: it is no peer any more.
+    Left(String),
+}
+
+impl Delta {
+    /// Whether it is something that a person should look after.
+    pub const fn is_warning(&self) -> bool {
+        match self {
+            Delta::Refused(..) => true,
+            Delta::CameIn(_) | Delta::Changed(_) | Delta::Failed(_) | Delta::Returned(_) | Delta::Left(_) => false,
+        }
+    }
+}
+
+impl Display for Delta {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Delta::CameIn(peer) => write!(f, "node {} authenticated successfully: {}", peer.record().name, Facts(peer)),
+            Delta::Changed(peer) => write!(f, "node {} announces a change: {}", peer.record().name, Facts(peer)),
+            Delta::Failed(name) => write!(f, "node {name} does not answer gossip; its tunnel stays"),
+            Delta::Returned(name) => write!(f, "node {name} answers gossip again"),
+            Delta::Refused(name, refusal) => {
+                write!(f, "unable to let member {name} in: {refusal}; it stays out until that changes")
+            }
+            Delta::Left(name) => write!(f, "node {name} left; its tunnel is closed"),
+        }
+    }
+}
+
+struct Facts<'a>(&'a Verified);
+
+impl Display for Facts<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let record = self.0.record();
+        write!(f, "node id {}, {}, endpoint {}", record.node_id, record.address, self.0.endpoint())
+    }
+}
+
+impl Roster {
+    /// The empty roster of a node.
+    pub fn new(local: Local) -> Roster {
+        Roster { local, verified: BTreeMap::new(), refused: BTreeMap::new(), newest: BTreeMap::new() }
+    }
+
+    /// Takes the whole membership as gossip shows it now; answers with what changed.
+    ///
+    /// Every node settles conflicts the same way. One node id under two names: the newer record keeps it. One WireGuard
+    /// key or address under two ids: the smaller id keeps it.
+    pub fn update(&mut self, members: &[Member]) -> Vec<Delta> {
+        let (candidates, mut refused) = self.judge(members);
+        let mut verified = BTreeMap::new();
+        let mut ids: BTreeMap<NodeId, String> = BTreeMap::new();
+        let mut keys = BTreeMap::new();
+        let mut addresses = BTreeMap::new();
+        for candidate in candidates {
+            let record = candidate.record();
+            let (id, name) = (record.node_id.clone(), record.name.clone());
+            let seen = self.newest.get(&id).copied().unwrap_or(0);
+            let held = if let Some(by) = ids.get(&id) {
+                Some(Refusal::IdHeld(by.clone()))
+            } else if record.generation < seen {
+                Some(Refusal::Older { carries: record.generation, seen })
+            } else if let Some(by) = keys.get(&record.key) {
+                Some(Refusal::KeyHeld(String::clone(by)))
+            } else {
+                addresses.get(&record.address).map(|by| Refusal::AddressHeld(record.address, String::clone(by)))
+            };
+            if let Some(refusal) = held {
+                refused.insert(name, refusal);
+                continue;
+            }
+            self.newest.insert(id.clone(), record.generation);
+            ids.insert(id, name.clone());
+            keys.insert(record.key, name.clone());
+            addresses.insert(record.address, name.clone());
+            verified.insert(name, candidate);
+        }
+        if self.newest.len() > REMEMBERED {
+            self.newest.retain(|id, _| ids.contains_key(id));
+        }
+        let deltas = self.deltas(&verified, &refused);
+        self.verified = verified;
+        self.refused = refused;
+        deltas
+    }
+
+    /// Who is in, by name.
+    pub fn verified(&self) -> impl Iterator<Item = &Verified> {
+        self.verified.values()
+    }
+
+    /// Who is out and why, by name.
+    pub fn refused(&self) -> impl Iterator<Item = (&str, &Refusal)> {
+        self.refused.iter().map(|(name, refusal)| (name.as_str(), refusal))
+    }
+
+    /// The peers that the WireGuard device should have: the verified members and nobody else.
+    pub fn desired(&self) -> Vec<PeerSpec> {
+        self.verified.values().map(Verified::peer).collect()
+    }
+
+    /// Where each peer says that its WireGuard listens.
+    pub fn announced(&self) -> BTreeMap<WgKey, SocketAddr> {
+        self.verified.values().map(|peer| (peer.record().key, peer.endpoint())).collect()
+    }
+
+    /// Judges each member by itself. The candidates come in the order in which they may claim: by id, and of one id the
+    /// newest record first.
+    fn judge(&self, members: &[Member]) -> (Vec<Verified>, BTreeMap<String, Refusal>) {
+        let mut candidates = Vec::new();
+        let mut refused = BTreeMap::new();
+        let present = |member: &&Member| {
+            member.name != self.local.record.name && !matches!(member.status, Status::Left | Status::Unknown)
+        };
+        for member in members.iter().filter(present) {
+            match verify(member, &self.local) {
+                Ok(verified) => candidates.push(verified),
+                Err(Refusal::Record(Flaw::Forged(id))) => {
+                    let refusal = match signed_for(member, members) {
+                        Some(signed_for) => Refusal::Copied { signed_for },
+                        None => Refusal::Record(Flaw::Forged(id)),
+                    };
+                    refused.insert(member.name.clone(), refusal);
+                }
+                Err(refusal) => {
+                    refused.insert(member.name.clone(), refusal);
+                }
+            }
+        }
+        candidates.sort_by(|a, b| {
+            let (a, b) = (a.record(), b.record());
+            a.node_id.cmp(&b.node_id).then(b.generation.cmp(&a.generation)).then(a.name.cmp(&b.name))
+        });
+        (candidates, refused)
+    }
+
+    fn deltas(&self, verified: &BTreeMap<String, Verified>, refused: &BTreeMap<String, Refusal>) -> Vec<Delta> {
+        let mut deltas = Vec::new();
+        for name in self.verified.keys().chain(verified.keys()).collect::<BTreeSet<_>>() {
+            match (self.verified.get(name), verified.get(name)) {
+                (None, Some(new)) => deltas.push(Delta::CameIn(new.clone())),
+                (Some(old), Some(new)) if old.record().node_id != new.record().node_id => {
+                    deltas.push(Delta::CameIn(new.clone()));
+                }
+                (Some(old), Some(new)) => {
+                    if old.peer() != new.peer() {
+                        deltas.push(Delta::Changed(new.clone()));
+                    }
+                    match (old.status() == Status::Failed, new.status() == Status::Failed) {
+                        (false, true) => deltas.push(Delta::Failed(name.clone())),
+                        (true, false) => deltas.push(Delta::Returned(name.clone())),
+                        (false, false) | (true, true) => {}
+                    }
+                }
+                (Some(_), None) if refused.contains_key(name) => {}
+                (Some(_), None) => deltas.push(Delta::Left(name.clone())),
+                (None, None) => {}
+            }
+        }
+        for (name, refusal) in refused {
+            if self.refused.get(name) != Some(refusal) {
+                deltas.push(Delta::Refused(name.clone(), refusal.clone()));
+            }
+        }
+        deltas
+    }
+}
+
+/// The name whose record `member` carries, if another member carries the same signature with right.
+fn signed_for(member: &Member, members: &[Member]) -> Option<String> {
+    let signature = member.tags.get("sig")?;
+    members
+        .iter()
+        .filter(|other| other.name != member.name && other.tags.get("sig") == Some(signature))
+        .find(|other| crate::mesh::Record::read(&other.name, &member.tags).is_ok())
+        .map(|other| other.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::member::tests::{identity, local, member, record};
+    use super::{Delta, Roster};
+    use crate::cluster::{Member, Refusal, Status};
+    use crate::mesh::Identity;
+
+    fn joined(seed: u8, name: &str) -> Member {
+        let identity = identity(seed);
+        member(&record(&identity, name), &identity)
+    }
+
+    fn names(roster: &Roster) -> Vec<&str> {
+        roster.verified().map(|peer| peer.record().name.as_str()).collect()
+    }
+
+    /// Two identities, the one with the smaller id first.
+    fn two() -> (Identity, Identity) {
+        let (a, b) = (identity(2), identity(3));
+        if a.node_id() < b.node_id() { (a, b) } else { (b, a) }
+    }
+
+    #[test]
+    fn a_member_comes_in_once_and_is_said_once() {
+        let mut roster = Roster::new(local());
+        let members = [joined(1, "node1"), joined(2, "node2")];
+        let deltas = roster.update(&members);
+        assert_eq!(
+            deltas.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [format!(
+                "node node2 authenticated successfully: node id {}, {}, endpoint 172.30.0.9:51820",
+                identity(2).node_id(),
+                record(&identity(2), "").address
+            )]
+        );
+        assert_eq!(roster.update(&members), []);
+        assert_eq!(roster.desired().len(), 1);
+    }
+
+    #[test]
+    fn a_peer_stays_while_failed_and_goes_when_it_left() {
+        let mut roster = Roster::new(local());
+        let mut members = [joined(2, "node2")];
+        roster.update(&members);
+        members[0].status = Status::Failed;
+        assert_eq!(roster.update(&members), [Delta::Failed("node2".to_owned())]);
+        assert_eq!(roster.desired().len(), 1);
+        members[0].status = Status::Alive;
+        assert_eq!(roster.update(&members), [Delta::Returned("node2".to_owned())]);
+        members[0].status = Status::Leaving;
+        assert_eq!(roster.update(&members), []);
+        members[0].status = Status::Left;
+        assert_eq!(roster.update(&members), [Delta::Left("node2".to_owned())]);
+        assert_eq!(roster.desired(), []);
+        members[0].status = Status::Alive;
+        assert!(matches!(roster.update(&members)[..], [Delta::CameIn(_)]));
+        assert_eq!(roster.update(&[]), [Delta::Left("node2".to_owned())]);
+    }
+
+    #[test]
+    fn an_impostor_is_told_from_whom_it_copied() {
+        let mut roster = Roster::new(local());
+        let mut impostor = joined(2, "node2");
+        impostor.name = "node9".to_owned();
+        let members = [impostor, joined(2, "node2")];
+        let deltas = roster.update(&members);
+        assert_eq!(
+            deltas[1].to_string(),
+            "unable to let member node9 in: it carries the record of node2: the name differs from the signed name (an \
+             impostor, or a copied disk); it stays out until that changes"
+        );
+        assert!(deltas[1].is_warning());
+        assert_eq!(names(&roster), ["node2"]);
+        assert_eq!(roster.update(&members), []);
+    }
+
+    #[test]
+    fn this_nodes_own_record_under_another_name_is_a_copy() {
+        let mut roster = Roster::new(local());
+        let own = joined(1, "node1");
+        let mut impostor = own.clone();
+        impostor.name = "node9".to_owned();
+        let deltas = roster.update(&[own, impostor]);
+        let copied = Refusal::Copied { signed_for: "node1".to_owned() };
+        assert_eq!(deltas, [Delta::Refused("node9".to_owned(), copied)]);
+    }
+
+    #[test]
+    fn the_smaller_id_keeps_a_key_and_an_address() {
+        let (small, large) = two();
+        let kept = member(&record(&small, "zeta"), &small);
+        let mut same_address = record(&large, "alpha");
+        same_address.address = record(&small, "").address;
+        let mut roster = Roster::new(local());
+        roster.update(&[member(&same_address, &large), kept.clone()]);
+        assert_eq!(names(&roster), ["zeta"]);
+        let refused: Vec<_> = roster.refused().map(|(name, refusal)| (name.to_owned(), refusal.clone())).collect();
+        assert_eq!(refused, [("alpha".to_owned(), Refusal::AddressHeld(same_address.address, "zeta".to_owned()))]);
+
+        let mut same_key = record(&large, "alpha");
+        same_key.key = small.wireguard_key();
+        let mut roster = Roster::new(local());
+        roster.update(&[member(&same_key, &large), kept]);
+        assert_eq!(roster.refused().next(), Some(("alpha", &Refusal::KeyHeld("zeta".to_owned()))));
+    }
+
+    #[test]
+    fn a_peer_that_loses_its_address_is_refused_and_not_said_to_have_left() {
+        let (small, large) = two();
+        let mut other = record(&large, "alpha");
+        other.address = record(&small, "").address;
+        let mut roster = Roster::new(local());
+        roster.update(&[member(&other, &large)]);
+        assert_eq!(names(&roster), ["alpha"]);
+        let deltas = roster.update(&[member(&other, &large), member(&record(&small, "zeta"), &small)]);
+        assert!(
+            matches!(&deltas[..], [Delta::CameIn(_), Delta::Refused(name, Refusal::AddressHeld(..))] if name == "alpha")
+        );
+    }
+
+    #[test]
+    fn the_newer_record_of_an_id_keeps_it() {
+        let other = identity(2);
+        let mut newer = record(&other, "renamed");
+        newer.generation = 11;
+        let mut roster = Roster::new(local());
+        let old = member(&record(&other, "node2"), &other);
+        roster.update(&[old.clone(), member(&newer, &other)]);
+        assert_eq!(names(&roster), ["renamed"]);
+        assert_eq!(roster.refused().next(), Some(("node2", &Refusal::IdHeld("renamed".to_owned()))));
+        roster.update(&[old]);
+        assert_eq!(roster.refused().next(), Some(("node2", &Refusal::Older { carries: 10, seen: 11 })));
+    }
+
+    #[test]
+    fn an_announced_change_is_said_and_followed() {
+        let mut roster = Roster::new(local());
+        let mut members = [joined(2, "node2")];
+        roster.update(&members);
+        members[0].addr = "172.30.0.77".parse().unwrap();
+        assert!(matches!(roster.update(&members)[..], [Delta::Changed(_)]));
+        assert_eq!(roster.announced().values().next().unwrap().to_string(), "172.30.0.77:51820");
+    }
+}
