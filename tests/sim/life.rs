@@ -57,7 +57,7 @@ pub fn live(seed: u64, trace: bool) -> Result<u64, String> {
     };
     if trace {
         for unit in &table.units {
-            println!("{unit:?}");
+            eprintln!("{unit:?}");
         }
     }
     life.run(&mut dice, &table)
@@ -121,7 +121,7 @@ impl Life {
 
     fn event(&mut self, event: Event) -> Result<(), String> {
         if self.trace {
-            println!("{:>14} {event:?}", self.now.nanos());
+            eprintln!("{:>14} {event:?}", self.now.nanos());
         }
         let reaped = match &event {
             Event::Exited { pid, how } => {
@@ -201,7 +201,7 @@ impl Life {
                 return Err(format!("after the halt: {action:?}"));
             }
             if self.trace {
-                println!("{:>14}   -> {action:?}", self.now.nanos());
+                eprintln!("{:>14}   -> {action:?}", self.now.nanos());
             }
             self.perform(action)?;
         }

@@ -20,7 +20,7 @@ fn every_lifetime_keeps_the_invariants() {
     }
     let lives = number("SIM_LIVES").unwrap_or(100_000);
     let first = number("SIM_FIRST").unwrap_or_else(|| u64::from(std::process::id()) << 32);
-    println!("{lives} lifetimes from seed {first}");
+    eprintln!("{lives} lifetimes from seed {first}");
     let (next, steps) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -35,7 +35,7 @@ fn every_lifetime_keeps_the_invariants() {
             });
         }
     });
-    println!("{} steps", steps.into_inner());
+    eprintln!("{} steps", steps.into_inner());
 }
 
 #[test]
