@@ -5,6 +5,7 @@
 
 #[cfg(feature = "agent")]
 pub mod agent;
+pub mod boot;
 #[cfg(feature = "agent")]
 pub mod cluster;
 pub mod control;

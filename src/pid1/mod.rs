@@ -16,6 +16,7 @@ use crate::sys::signal::Entry;
 use crate::sys::{descriptor, process, renewal, signal};
 use crate::unit::{Table, Unit};
 
+pub mod boot;
 pub mod conditions;
 pub mod drill;
 pub mod files;
@@ -103,6 +104,11 @@ fn live(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> 
         log::warn!("unable to become the parent of orphans: {}; they are left to another init", errno.desc());
     }
     let texts = files::texts(options.units.as_deref()).map_err(|text| vec![text]);
+    // Who only wraps a command is left as it is, and so is whoever is not the init of its mounts.
+    let has_table = texts.as_ref().is_ok_and(|texts| !texts.is_empty());
+    if process::own_pid() == 1 && (place == Place::Appliance || has_table) {
+        boot::run(place == Place::Appliance);
+    }
     let table = match texts.and_then(|texts| if texts.is_empty() { Ok(None) } else { files::table(&texts).map(Some) }) {
         Ok(None) if command.is_empty() && place == Place::Container => {
             log::error!("unable to find anything to do: there is neither a command nor {}; see --help", files::TABLE);
@@ -122,7 +128,7 @@ fn live(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> 
     let alone = table.is_none();
     let table = table.unwrap_or_else(|| if place == Place::Appliance { console() } else { Table::default() });
     let table = match logd {
-        Some(path) => table.with_logd(vec![path, "--dir".to_owned(), LOGS.to_owned()]),
+        Some(path) => table.with_logd(vec![path, "--dir".to_owned(), LOGS.to_owned(), "--stdout".to_owned()]),
         None => table,
     };
     let typed = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();

@@ -6,6 +6,8 @@
 pub mod clock;
 pub mod descriptor;
 pub mod inherited;
+pub mod interface;
+pub mod module;
 pub mod poll;
 pub mod power;
 pub mod process;
