@@ -9,6 +9,8 @@ pub mod boot;
 #[cfg(feature = "agent")]
 pub mod cluster;
 pub mod control;
+#[cfg(feature = "ctl")]
+pub mod ctl;
 pub mod logd;
 #[cfg(feature = "agent")]
 pub mod mesh;

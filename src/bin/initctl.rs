@@ -1,2 +1,6 @@
 //! Door.
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    clusteros_init::ctl::run(std::env::args_os().skip(1))
+}

@@ -41,11 +41,13 @@ impl Status {
         };
         let others: Vec<&UnitStatus> = self.units.iter().filter(|unit| !unit.off() && !unit.settled()).collect();
         for unit in others.iter().take(NAMED) {
-            text.push_str(&format!("; {} is {}", unit.name, unit.state));
-            if let Some(why) = unit.why.as_deref().filter(|why| !why.is_empty()) {
-                // A unit waits *for* something; everything else is so *because* of something.
-                text.push_str(if unit.state == "waiting" { " " } else { ": " });
-                text.push_str(&plain(why));
+            text.push_str(&format!("; {} is ", unit.name));
+            // The cause alone: what is next stands in the table.
+            match unit.why.as_deref().and_then(|why| why.split("; ").next()) {
+                // "waiting for identity" says the state itself.
+                Some(why) if why.starts_with(&unit.state) => text.push_str(&plain(why)),
+                Some(why) => text.push_str(&format!("{}: {}", phrase(&unit.state), plain(why))),
+                None => text.push_str(phrase(&unit.state)),
             }
         }
         if others.len() > NAMED {
@@ -65,25 +67,30 @@ impl Status {
         ]
     }
 
-    /// The last column: why it is in this state and until when; else what it says of itself; else how it ended before.
+    /// The last column: why it is in this state and for how long at most; else what it says of itself; else how it ended
+    /// before.
     fn reason(&self, unit: &UnitStatus) -> String {
         let mut parts = Vec::new();
         if let Some(why) = &unit.why {
             parts.push(plain(why));
-        } else if let Some(said) = &unit.status {
+        }
+        if let Some(said) = &unit.status {
             parts.push(plain(said));
         }
-        if let Some(until) = unit.until.filter(|until| *until > self.written) {
-            parts.push(format!("for {} more", short(Duration::from_millis(until - self.written))));
+        // The reason of a backoff has its end in it.
+        if let Some(until) = unit.until.filter(|until| *until > self.written && unit.state != "backoff") {
+            parts.push(format!("at most {} more", short(Duration::from_millis(until - self.written))));
         }
-        if unit.restarts > 0
-            && let Some(last) = &unit.last_exit
-            && unit.why.is_none()
-        {
+        if let Some(last) = unit.last_exit.as_deref().filter(|_| unit.restarts > 0 && unit.why.is_none()) {
             parts.push(format!("before: {}", plain(last)));
         }
         parts.join("; ")
     }
+}
+
+/// A state as it follows "is".
+fn phrase(state: &str) -> &str {
+    if state == "backoff" { "in backoff" } else { state }
 }
 
 /// `text` without anything that would move a terminal's cursor.

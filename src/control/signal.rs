@@ -19,7 +19,7 @@ pub enum Mode {
 pub enum Meaning {
     /// Begin an orderly shutdown; again, to hurry it.
     Shutdown(Goal),
-    /// Write the status document and print the status table.
+    /// Write the status document and print the status table; with [`QUIET`] beside the signal, print nothing.
     Status,
     /// A child has ended. PID 1 looks for ended children after every wait, so there is nothing to do besides.
     Child,
@@ -30,6 +30,9 @@ pub enum Meaning {
     /// Designed, and not in this version: log `unable to` with this, and do nothing.
     NotYet(&'static str),
 }
+
+/// Queued beside `USR1` by who will read the document: the log is spared a table at every health check.
+pub const QUIET: i32 = 1;
 
 /// One signal's meaning in a container and on an appliance.
 struct Row {

@@ -58,10 +58,12 @@ impl Report {
         }
     }
 
-    /// Writes the file and prints the table, whatever changed.
-    pub fn show(&mut self, now: Time, machine: &Machine) {
+    /// Writes the file, whatever changed, and prints the table unless `quiet`.
+    pub fn show(&mut self, now: Time, machine: &Machine, quiet: bool) {
         self.write(now, machine, digest(machine, now));
-        say::text(&self.document(now, machine).table());
+        if !quiet {
+            say::text(&self.document(now, machine).table());
+        }
     }
 
     fn document(&self, now: Time, machine: &Machine) -> Status {

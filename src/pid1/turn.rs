@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::libc::SIGUSR2;
 
+use crate::control::signal::QUIET;
 use crate::control::{Meaning, Mode, meaning};
 use crate::sys::poll::Wait;
 use crate::sys::process::{self, Ended};
@@ -244,7 +245,7 @@ impl Node {
         match meaning(received.signal, self.mode) {
             Meaning::Child => {}
             Meaning::Shutdown(goal) => self.tell(Event::Shutdown(goal)),
-            Meaning::Status => self.report.show(time(), &self.machine),
+            Meaning::Status => self.report.show(time(), &self.machine, received.value == Some(QUIET)),
             Meaning::Forward => self.forward(received.signal),
             Meaning::Ignore(reason) => {
                 log::info!("{name} from pid {} user {} is ignored: {reason}", received.pid, received.user);

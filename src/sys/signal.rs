@@ -130,6 +130,8 @@ pub struct Received {
     pub pid: i32,
     /// Its sender's user.
     pub user: u32,
+    /// What was queued with it, if it was queued (`sigqueue`) and not just sent.
+    pub value: Option<i32>,
 }
 
 /// All blocked signals, as a descriptor.
@@ -158,6 +160,7 @@ impl Signals {
                 signal: i32::try_from(info.ssi_signo).unwrap_or(0),
                 pid: i32::try_from(info.ssi_pid).unwrap_or(0),
                 user: info.ssi_uid,
+                value: (info.ssi_code == libc::SI_QUEUE).then_some(info.ssi_int),
             })
         }
     }
@@ -176,6 +179,20 @@ pub fn send(pid: i32, signal: i32) -> Result<(), Errno> {
     }
     // SAFETY: kill touches no memory.
     check(unsafe { libc::kill(pid, signal) }.into()).map(drop)
+}
+
+/// Sends `signal` to the process `pid` with `value` beside it. `EINVAL` for what is no pid, `EAGAIN` where the receiver's queue is
+/// full.
+pub fn queue(pid: i32, signal: i32, value: i32) -> Result<(), Errno> {
+    if pid <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    // The kernel gives the receiver the union's first four bytes as `ssi_int`.
+    let mut bytes = [0; size_of::<usize>()];
+    bytes[..4].copy_from_slice(&value.to_ne_bytes());
+    let sival_ptr = std::ptr::without_provenance_mut(usize::from_ne_bytes(bytes));
+    // SAFETY: sigqueue hands the value on and never follows it as a pointer.
+    check(unsafe { libc::sigqueue(pid, signal, libc::sigval { sival_ptr }) }.into()).map(drop)
 }
 
 /// Sends `signal` to the process group that `leader` leads, or if there is none (it is about to make it) to `leader`.

@@ -34,5 +34,6 @@ pub use event::{
 };
 pub use machine::{Machine, Options, Phase};
 pub use mistake::Mistake;
+pub use read::read;
 pub use table::{Backoff, ExitRule, Kill, Kind, Need, Ready, Restart, Signal, Table, Unit, UnitId, When};
 pub use time::Time;

@@ -1,5 +1,7 @@
 //! The unit table from its files to a table or to the words that a person reads.
 
+#[cfg(feature = "ctl")]
+mod ctl;
 mod golden;
 mod reading;
 mod shipped;

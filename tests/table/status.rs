@@ -47,9 +47,9 @@ fn everything() -> Vec<View<'static>> {
             last_exit: Some(Ending::Signal { signal: Signal(11), core: true }),
             ..view("gossip", "up", 2)
         },
-        View { why: Some("for gossip".to_owned()), ..view("node-agent", "waiting", 7_500) },
+        View { why: Some("waiting for gossip (up)".to_owned()), ..view("node-agent", "waiting", 7_500) },
         View {
-            why: Some("exit 1".to_owned()),
+            why: Some("it exited with status 1; again in 3.2 s".to_owned()),
             until: Some(NOW + Duration::from_millis(3_250)),
             restarts: 12,
             last_exit: Some(Ending::Code(1)),
@@ -57,7 +57,12 @@ fn everything() -> Vec<View<'static>> {
         },
         View { why: Some("NODE_K3S_ENABLED is not set".to_owned()), ..view("extra", "skipped", 190) },
         view("unused", "off", 190),
-        View { pid: Some(Pid(9)), ..view("slow", "starting", 1) },
+        View {
+            pid: Some(Pid(9)),
+            why: Some("not ready yet".to_owned()),
+            until: Some(NOW + Duration::from_secs(29)),
+            ..view("slow", "starting", 1)
+        },
         View {
             why: Some("SIGKILL did not end it".to_owned()),
             last_exit: Some(Ending::Signal { signal: Signal(9), core: false }),
@@ -89,10 +94,13 @@ fn the_document() {
 fn the_last_line() {
     let summary = |views: &[View<'_>], phase| status(views, phase).summary();
     let up = view("a", "up", 1);
-    let waiting = View { why: Some("for identity".to_owned()), ..view("gossip", "waiting", 1) };
+    let waiting = View { why: Some("waiting for identity (starting)".to_owned()), ..view("gossip", "waiting", 1) };
     assert_eq!(summary(&[], Phase::Running), "0 of 0 units up");
     assert_eq!(summary(std::slice::from_ref(&up), Phase::Running), "1 of 1 units up");
-    assert_eq!(summary(&[up.clone(), waiting], Phase::Running), "1 of 2 units up; gossip is waiting for identity");
+    assert_eq!(
+        summary(&[up.clone(), waiting], Phase::Running),
+        "1 of 2 units up; gossip is waiting for identity (starting)"
+    );
     assert_eq!(summary(&[up, view("b", "off", 1)], Phase::Stopping(Goal::Exit)), "stopping (exit): 1 of 1 units up");
 }
 

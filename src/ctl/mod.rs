@@ -1,0 +1,70 @@
+//! Shell: `initctl`, the person's side. It reads files and asks PID 1 by signal; what the answer looks like is decided in
+//! `control` and `unit`.
+
+mod call;
+mod check;
+mod document;
+mod turn;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use env_logger::Target;
+use log::{LevelFilter, error};
+
+use crate::unit::keys;
+use call::{Call, HELP};
+
+/// Everything is as asked.
+const OK: u8 = 0;
+/// Not everything is up, or it cannot be told.
+const NO: u8 = 1;
+/// The command line is wrong.
+const USAGE: u8 = 64;
+/// The unit table is wrong.
+const CONFIGURATION: u8 = 78;
+
+/// Runs `initctl` with these arguments (without the program's name). The exit code is 0, 1 (not everything is up, or nothing
+/// can be told), 64 (wrong command line) or 78 (wrong unit table).
+pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    crate::say::start("initctl", Target::Stderr, LevelFilter::Info);
+    let code = match Call::parse(arguments) {
+        Ok(Call::Help) => shown(HELP),
+        Ok(Call::HelpUnits) => shown(&keys::help()),
+        Ok(Call::Version) => shown(concat!("initctl ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Call::Check { root, files }) => check::run(&root, &files),
+        Ok(Call::Status(asked)) => turn::run(&asked),
+        Err(mistake) => {
+            error!("unable to read the command line: {mistake}; \"initctl help\" lists what there is");
+            USAGE
+        }
+    };
+    ExitCode::from(code)
+}
+
+/// Shows `text`; the exit code.
+fn shown(text: &str) -> u8 {
+    print(text).err().unwrap_or(OK)
+}
+
+/// Writes `text` to standard output, or answers the exit code to end with. A reader that has seen enough is no failure.
+fn print(text: &str) -> Result<(), u8> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Err(OK),
+        Err(cause) => {
+            error!("unable to write to standard output: {}; the rest is not shown", reason(&cause));
+            Err(NO)
+        }
+    }
+}
+
+/// An error's cause as a clause: `no such file or directory`.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let plain = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = plain.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}

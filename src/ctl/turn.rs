@@ -1,0 +1,72 @@
+//! `initctl status`: once, or at every change.
+
+use std::io::{self, IsTerminal};
+
+use log::{error, warn};
+
+use super::call::Asked;
+use super::document::{Document, Reading, age};
+use super::{NO, OK, print, reason};
+
+/// Clears a terminal, so that the table stays in one place.
+const CLEAR: &str = "\x1b[H\x1b[2J";
+
+/// Shows the status that `asked` means; the exit code says whether all is well with the last that was shown.
+pub(super) fn run(asked: &Asked) -> u8 {
+    match watch(asked) {
+        Ok(code) | Err(Stop::Code(code)) => code,
+        Err(Stop::Message(message)) => {
+            error!("{message}");
+            NO
+        }
+    }
+}
+
+/// Why nothing more is shown.
+enum Stop {
+    /// What was unable to be done.
+    Message(String),
+    /// It is said already, or nothing to say.
+    Code(u8),
+}
+
+impl From<String> for Stop {
+    fn from(message: String) -> Stop {
+        Stop::Message(message)
+    }
+}
+
+fn watch(asked: &Asked) -> Result<u8, Stop> {
+    let document = Document::open(asked)?;
+    let silent = document.renew().err();
+    let mut reading = match (document.read(), &silent) {
+        (Ok(reading), _) => reading,
+        // Nothing to read because nobody wrote it: that is the cause to name.
+        (Err(_), Some(message)) => return Err(format!("{message}; nothing can be shown").into()),
+        (Err(message), None) => return Err(message.into()),
+    };
+    if let Some(message) = silent {
+        warn!("{message}; showing what was written {} ago", age(&reading.status));
+    }
+    loop {
+        let code = show(&reading, asked).map_err(Stop::Code)?;
+        if !asked.watch {
+            return Ok(code);
+        }
+        let changed =
+            |cause: io::Error| format!("unable to wait for a change: {}; nothing more is shown", reason(&cause));
+        while !document.changed(None).map_err(changed)? {}
+        reading = document.read()?;
+    }
+}
+
+/// Prints one reading and answers what it means for the exit code, or the exit code to end with.
+fn show(reading: &Reading, asked: &Asked) -> Result<u8, u8> {
+    let mut text = if asked.json { reading.text.clone() } else { reading.status.table() };
+    if asked.watch && !asked.json {
+        text = if io::stdout().is_terminal() { format!("{CLEAR}{text}") } else { format!("{text}\n") };
+    }
+    print(&text)?;
+    let well = reading.status.units.iter().all(|unit| unit.off() || unit.settled());
+    Ok(if well { OK } else { NO })
+}
