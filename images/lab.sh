@@ -234,11 +234,14 @@ check_routes() {
     done < <(ip -4 route show table main | grep -v " dev $bridge ")
 }
 
-lay_bridge() {
+check_net() {
     [[ $net =~ ^([0-9]{1,3}\.){3}0/24$ ]] || fail "unable to use LAB_NET=$net: not of the form A.B.C.0/24; name a free /24"
     [ "${#bridge}" -le 10 ] || fail "unable to use LAB_BRIDGE=$bridge: longer than 10 characters; shorten it"
+    ip link show dev "$bridge" >/dev/null 2>&1 || check_routes
+}
+
+lay_bridge() {
     if ! ip link show dev "$bridge" >/dev/null 2>&1; then
-        check_routes
         ip link add "$bridge" type bridge stp_state 0 forward_delay 0
         say "bridge $bridge made, the nodes are in $net"
     fi
@@ -376,6 +379,7 @@ up() {
     [ -n "$n" ] || n=$(cat "$state/size" 2>/dev/null || echo 5)
     [[ $n =~ ^([1-9]|1[0-9]|20)$ ]] || fail "unable to start '$n' nodes: not a number from 1 to 20; images/lab.sh up 5"
     install_packages
+    check_net
     bin=$(build)
     lay_image "$bin"
     echo "$n" >"$state/size"
@@ -501,6 +505,7 @@ up | start | stop | down)
         [ $# = 1 ] || usage
         k=$(number "$1")
         if pid_of "$k" >/dev/null; then say "node$k runs already"; else
+            check_net
             lay_bridge
             start_node "$k"
         fi
