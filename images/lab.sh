@@ -327,7 +327,10 @@ mode() {
 
 verified() { ask "$1" /run/cluster-os/peers.json '[.peers[] | select(.verified)] | length'; }
 connected() { ask "$1" /run/cluster-os/peers.json '[.peers[] | select(.connected)] | length'; }
-units() { inside "$1" initctl status --json 2>/dev/null | jq -er '[.units[] | select(.state == "up" or .state == "done")] as $good | "\($good | length)/\([.units[] | select(.state != "off" and .state != "skipped")] | length)"' 2>/dev/null || printf -- '-\n'; }
+units() {
+    ask "$1" /run/cluster-os/status.json '[.units[] | select(.state != "off" and .state != "skipped")] |
+        "\([.[] | select(.state == "up" or .state == "done")] | length)/\(length)"'
+}
 
 # SECONDS K...: every node pings every other over wg0, all at once, until it answers; leaves the addresses that node K
 # reached in PINGS/K.

@@ -36,7 +36,7 @@ log_of() { echo "$LAB_STATE/node$1/log/$2.log"; }
 identity() { jq -er .node_id "$LAB_STATE/node$1/lib/identity.json"; }
 mesh() { lab exec "$1" ip -4 -o address show dev wg0 2>/dev/null | sed -n 's/.*inet \([0-9.]*\).*/\1/p'; }
 # K UNIT FIELD: from the node's status document, "null" when it is not there
-unit() { lab exec "$1" initctl status --json 2>/dev/null | jq -r --arg unit "$2" --arg field "$3" '.units[] | select(.name == $unit) | .[$field]'; }
+unit() { jq -r --arg unit "$2" --arg field "$3" '.units[] | select(.name == $unit) | .[$field]' "/proc/$(pid1 "$1")/root/run/cluster-os/status.json" 2>/dev/null; }
 unit_is() { [ "$(unit "$1" "$2" state)" = "$3" ]; }
 unit_settled() { case $(unit "$1" "$2" state) in up | done) ;; *) false ;; esac; }
 peers() { jq -r '[.peers[] | select(.verified)] | length' "/proc/$(pid1 "$1")/root/run/cluster-os/peers.json" 2>/dev/null; }
