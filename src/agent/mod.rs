@@ -11,6 +11,7 @@ pub mod node;
 pub mod paths;
 pub mod serf;
 pub mod underlay;
+pub mod wg;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -55,6 +56,7 @@ struct Call {
     paths: Paths,
     json: bool,
     down: bool,
+    userspace: bool,
 }
 
 /// Runs the command that `arguments` (without the program's name) ask for.
@@ -77,10 +79,11 @@ pub fn command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(call: &Call) -> Result<(), Failure> {
-    let _ = (call.json, call.down);
+    let _ = call.json;
     match call.command.as_str() {
         "init" => init::init(&call.paths),
         "info" => init::info(&call.paths),
+        "wg0" => wg::command(&call.paths, call.down, call.userspace),
         "help" => say(HELP),
         "version" => say(&format!("node-agent {}\n", env!("CARGO_PKG_VERSION"))),
         other => Err(Failure {
@@ -91,13 +94,20 @@ fn run(call: &Call) -> Result<(), Failure> {
 }
 
 fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
-    let mut call = Call { command: String::new(), paths: Paths::new(PathBuf::from("/")), json: false, down: false };
+    let mut call = Call {
+        command: String::new(),
+        paths: Paths::new(PathBuf::from("/")),
+        json: false,
+        down: false,
+        userspace: false,
+    };
     let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--root" => call.paths = Paths::new(arguments.next().ok_or("--root needs a folder")?.into()),
             "--json" => call.json = true,
             "--down" => call.down = true,
+            "--userspace" => call.userspace = true,
             "--version" | "-V" => call.command = "version".to_owned(),
             "--help" | "-h" => call.command = "help".to_owned(),
             option if option.starts_with('-') => return Err(format!("no such option: {option}")),
@@ -123,7 +133,7 @@ const HELP: &str = "\
 node-agent: a node's identity, its wg0, and its peers
 
   node-agent init             make identity.json, node.yaml and serf.json from the environment
-  node-agent wg0 [--down]     bring wg0 up (or down)
+  node-agent wg0 [--down]     bring wg0 up (or down); in user space where the kernel has no WireGuard, or with --userspace
   node-agent start            follow gossip and keep wg0's peers
   node-agent info             who this node is
   node-agent peers [--json]   the peers and their tunnels

@@ -1,0 +1,139 @@
+//! One WireGuard device that is there, in either mode: what it is, and how it changes.
+
+use std::io;
+
+use futures_util::StreamExt;
+use netlink_packet_core::NetlinkPayload;
+use netlink_packet_route::RouteNetlinkMessage;
+use rtnetlink::MulticastGroup;
+use tokio::task::JoinHandle;
+
+use super::error::Error;
+use super::kernel::Kernel;
+use super::link::{Links, described};
+use super::uapi;
+use crate::mesh::peers::{Observed, Operation};
+
+/// Who does the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The kernel.
+    Kernel,
+    /// The process `node-agent wg0`.
+    Userspace,
+}
+
+/// A device that is there.
+pub struct Device {
+    name: String,
+    /// None in user space.
+    kernel: Option<Kernel>,
+}
+
+impl Device {
+    /// Returns the device `name`: the kernel's if its link is WireGuard's, else the one that answers at the socket of
+    /// that name. [`Error::Absent`] if there is neither.
+    pub async fn open(name: &str) -> Result<Device, Error> {
+        let links = Links::open().map_err(|cause| Error::refused("unable to open a netlink socket", cause))?;
+        let link = links.find(name).await.map_err(|cause| Error::refused("unable to read the link", cause))?;
+        let link = link.ok_or_else(|| Error::Absent(name.to_owned()))?;
+        let kernel = match link.kind.as_deref() {
+            Some("wireguard") => {
+                let opened = Kernel::open(name).await;
+                Some(opened.map_err(|cause| Error::refused("unable to reach the kernel's WireGuard", cause))?)
+            }
+            Some("tun") if uapi::answers(&uapi::socket(name)).await => None,
+            _ => return Err(Error::Absent(name.to_owned())),
+        };
+        Ok(Device { name: name.to_owned(), kernel })
+    }
+
+    /// Who does the work.
+    pub const fn mode(&self) -> Mode {
+        if self.kernel.is_some() { Mode::Kernel } else { Mode::Userspace }
+    }
+
+    /// Returns the device as it is. [`Error::Absent`] if it is gone.
+    pub async fn dump(&mut self) -> Result<Observed, Error> {
+        let dumped = match &self.kernel {
+            Some(kernel) => kernel.dump().await,
+            None => uapi::dump(&uapi::socket(&self.name)).await,
+        };
+        dumped.map_err(|cause| self.failed("unable to read the device", cause))
+    }
+
+    /// Performs the operations in order. One that is refused does not keep the others from being performed; the first
+    /// error is returned.
+    pub async fn apply(&mut self, operations: &[Operation]) -> Result<(), Error> {
+        let Err(cause) = self.attempt(operations).await else { return Ok(()) };
+        let error = self.failed("unable to change the peers", cause);
+        if matches!(error, Error::Denied | Error::Absent(_)) || operations.len() < 2 {
+            return Err(error);
+        }
+        let mut first = Ok(());
+        for operation in operations {
+            if let Err(cause) = self.attempt(std::slice::from_ref(operation)).await {
+                let what = format!("unable to change the peer {}", operation.key());
+                first = first.and_then(|()| Err(self.failed(&what, cause)));
+            }
+        }
+        first
+    }
+
+    async fn attempt(&self, operations: &[Operation]) -> io::Result<()> {
+        match &self.kernel {
+            Some(kernel) => kernel.apply(operations).await,
+            None => uapi::apply(&uapi::socket(&self.name), operations).await,
+        }
+    }
+
+    fn failed(&self, what: &str, cause: io::Error) -> Error {
+        match cause.raw_os_error() {
+            Some(libc::ENODEV | libc::ENOENT | libc::ECONNREFUSED) => Error::Absent(self.name.clone()),
+            _ => Error::refused(what, cause),
+        }
+    }
+}
+
+/// Tells when the links of this network namespace change.
+pub struct Changes {
+    name: String,
+    messages: Messages,
+    task: JoinHandle<()>,
+}
+
+type Messages = futures_util::stream::BoxStream<'static, Option<String>>;
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Returns a subscription to the changes of the link `name`. What happens from here on is not missed. Errors are the
+/// socket's.
+pub async fn changes(name: &str) -> Result<Changes, Error> {
+    let opened = rtnetlink::new_multicast_connection(&[MulticastGroup::Link]);
+    let (connection, _, messages) = opened.map_err(|cause| Error::refused("unable to listen for links", cause))?;
+    // A message that says nothing of one link (an overrun) may be about any.
+    let messages = messages.map(|(message, _)| match message.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link)) => {
+            Some(described(&link).name)
+        }
+        _ => None,
+    });
+    Ok(Changes { name: name.to_owned(), messages: messages.boxed(), task: tokio::spawn(connection) })
+}
+
+impl Changes {
+    /// Waits until the link came, went or changed; false if the subscription has ended. Dropping the future loses
+    /// nothing.
+    pub async fn next(&mut self) -> bool {
+        while let Some(name) = self.messages.next().await {
+            if name.is_none_or(|name| name == self.name) {
+                return true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,314 @@
+//! WireGuard in the kernel, by generic netlink.
+//!
+//! Nothing here is ever printed with `{:?}`: the messages hold private keys.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::IpAddr;
+
+use futures_util::StreamExt;
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    Nla,
+};
+use netlink_packet_generic::GenlMessage;
+use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
+use netlink_packet_generic::ctrl::{GenlCtrl, GenlCtrlCmd};
+use netlink_packet_wireguard::{
+    WireguardAddressFamily, WireguardAllowedIp, WireguardAllowedIpAttr, WireguardAttribute, WireguardCmd,
+    WireguardDeviceFlags, WireguardMessage, WireguardPeer, WireguardPeerAttribute, WireguardPeerFlags,
+};
+use netlink_proto::ConnectionHandle;
+use netlink_proto::sys::{AsyncSocket, SocketAddr, TokioSocket, protocols};
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use crate::mesh::peers::{Observed, ObservedPeer, Operation, PeerSpec, WgKey};
+
+/// Bytes of peers in one message. An attribute's length is 16 bits and nothing checks it; small messages also let go of
+/// the device's lock in between.
+const BATCH: usize = 16 * 1024;
+
+/// Networks of one peer in one message: 40 bytes each at most, so that they are within [`BATCH`].
+const NETWORKS: usize = 400;
+
+/// A connection to the kernel's WireGuard. It lives inside a tokio runtime, in a task of its own.
+pub struct Kernel {
+    name: String,
+    family: u16,
+    handle: ConnectionHandle<GenlMessage<WireguardMessage>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Kernel {
+    /// Returns a connection for the device `name`, which need not be there yet. ENOENT if the kernel has no WireGuard.
+    pub async fn open(name: &str) -> io::Result<Kernel> {
+        let family = family().await?;
+        let (handle, task) = connect()?;
+        Ok(Kernel { name: name.to_owned(), family, handle, task })
+    }
+
+    /// Returns the device as it is. ENODEV if there is no such link, EOPNOTSUPP if it is not WireGuard's.
+    pub async fn dump(&self) -> io::Result<Observed> {
+        let mut request = self.message(WireguardCmd::GetDevice, Vec::new());
+        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+        let mut pieces = Vec::new();
+        let mut answers = self.handle.request(request, SocketAddr::new(0, 0)).map_err(closed)?;
+        while let Some(answer) = answers.next().await {
+            match answer.payload {
+                NetlinkPayload::InnerMessage(message) => pieces.push(message.payload.attributes),
+                NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
+                _ => {}
+            }
+        }
+        Ok(joined(pieces))
+    }
+
+    /// Sets the private key, which must be clamped, and the port; what is none stays.
+    pub async fn configure(&self, key: Option<&Zeroizing<[u8; 32]>>, port: Option<u16>) -> io::Result<()> {
+        let mut attributes = Vec::new();
+        attributes.extend(key.map(|key| WireguardAttribute::PrivateKey(**key)));
+        attributes.extend(port.map(WireguardAttribute::ListenPort));
+        self.set(attributes).await
+    }
+
+    /// Removes every peer in one request. Deleting a link that still has peers takes 12 ms a peer.
+    pub async fn clear(&self) -> io::Result<()> {
+        let attributes =
+            vec![WireguardAttribute::Flags(WireguardDeviceFlags::ReplacePeers), WireguardAttribute::Peers(Vec::new())];
+        self.set(attributes).await
+    }
+
+    /// Performs the operations in order, as few messages as the sizes allow.
+    pub async fn apply(&self, operations: &[Operation]) -> io::Result<()> {
+        for batch in batches(operations) {
+            self.set(vec![WireguardAttribute::Peers(batch)]).await?;
+        }
+        Ok(())
+    }
+
+    async fn set(&self, attributes: Vec<WireguardAttribute>) -> io::Result<()> {
+        let mut request = self.message(WireguardCmd::SetDevice, attributes);
+        request.header.flags = NLM_F_REQUEST | NLM_F_ACK;
+        let mut answers = self.handle.request(request, SocketAddr::new(0, 0)).map_err(closed)?;
+        while let Some(answer) = answers.next().await {
+            match answer.payload {
+                NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn message(
+        &self,
+        cmd: WireguardCmd,
+        attributes: Vec<WireguardAttribute>,
+    ) -> NetlinkMessage<GenlMessage<WireguardMessage>> {
+        let mut all = vec![WireguardAttribute::IfName(self.name.clone())];
+        all.extend(attributes);
+        let mut message = GenlMessage::from_payload(WireguardMessage { cmd, attributes: all });
+        message.set_resolved_family_id(self.family);
+        NetlinkMessage::from(message)
+    }
+}
+
+/// The number that the kernel gave WireGuard's messages. Asking for it loads the module.
+async fn family() -> io::Result<u16> {
+    let (handle, task) = connect::<GenlMessage<GenlCtrl>>()?;
+    let asked = GenlCtrl { cmd: GenlCtrlCmd::GetFamily, nlas: vec![GenlCtrlAttrs::FamilyName("wireguard".to_owned())] };
+    let mut request = NetlinkMessage::from(GenlMessage::from_payload(asked));
+    request.header.flags = NLM_F_REQUEST | NLM_F_ACK;
+    let mut answers = handle.request(request, SocketAddr::new(0, 0)).map_err(closed)?;
+    let mut found = Err(io::Error::from_raw_os_error(libc::ENOENT));
+    while let Some(answer) = answers.next().await {
+        match answer.payload {
+            NetlinkPayload::InnerMessage(message) => {
+                for attribute in message.payload.nlas {
+                    if let GenlCtrlAttrs::FamilyId(id) = attribute {
+                        found = Ok(id);
+                    }
+                }
+            }
+            NetlinkPayload::Error(error) if error.code.is_some() => found = Err(error.to_io()),
+            _ => {}
+        }
+    }
+    task.abort();
+    found
+}
+
+type Connected<T> = (ConnectionHandle<T>, JoinHandle<()>);
+
+fn connect<T>() -> io::Result<Connected<T>>
+where
+    T: std::fmt::Debug + NetlinkSerializable + NetlinkDeserializable + Unpin + Send + 'static,
+{
+    let (mut connection, handle, _) =
+        netlink_proto::new_connection_with_socket::<T, TokioSocket>(protocols::NETLINK_GENERIC)?;
+    let socket = connection.socket_mut().socket_mut();
+    // Without it an error comes back with the whole request, private key included.
+    socket.set_cap_ack(true)?;
+    socket.set_ext_ack(true)?;
+    Ok((handle, tokio::spawn(connection)))
+}
+
+fn closed(_: netlink_proto::NetlinkProtoError) -> io::Error {
+    io::Error::other("the netlink connection was closed")
+}
+
+/// The peers of each message. A key comes once a message, in the order of the operations.
+fn batches(operations: &[Operation]) -> Vec<Vec<WireguardPeer>> {
+    let mut all: Vec<Vec<WireguardPeer>> = Vec::new();
+    let mut keys: Vec<WgKey> = Vec::new();
+    let mut bytes = 0;
+    for operation in operations {
+        for piece in pieces(operation) {
+            let size = piece.value_len() + 4;
+            match all.last_mut() {
+                Some(batch) if bytes + size <= BATCH && !keys.contains(operation.key()) => {
+                    batch.push(piece);
+                    bytes += size;
+                }
+                _ => {
+                    all.push(vec![piece]);
+                    keys.clear();
+                    bytes = size;
+                }
+            }
+            keys.push(*operation.key());
+        }
+    }
+    all
+}
+
+/// One operation as one peer, or as several where its networks are too many for one message.
+fn pieces(operation: &Operation) -> Vec<WireguardPeer> {
+    match operation {
+        Operation::Remove(key) => vec![WireguardPeer(vec![
+            WireguardPeerAttribute::PublicKey(key.0),
+            WireguardPeerAttribute::Flags(WireguardPeerFlags::RemoveMe),
+        ])],
+        Operation::Add(PeerSpec { key, endpoint, allowed, keepalive }) => {
+            peer(*key, WireguardPeerFlags::empty(), *endpoint, Some(*keepalive), Some(allowed))
+        }
+        // Update only: a peer that was removed meanwhile must not come back without addresses.
+        Operation::Update { key, endpoint, allowed, keepalive } => {
+            peer(*key, WireguardPeerFlags::UpdateOnly, *endpoint, *keepalive, allowed.as_ref())
+        }
+    }
+}
+
+fn peer(
+    key: WgKey,
+    flags: WireguardPeerFlags,
+    endpoint: Option<std::net::SocketAddr>,
+    keepalive: Option<u16>,
+    allowed: Option<&Vec<(IpAddr, u8)>>,
+) -> Vec<WireguardPeer> {
+    let replace = if allowed.is_some() { WireguardPeerFlags::ReplaceAllowedIps } else { WireguardPeerFlags::empty() };
+    let mut first = vec![WireguardPeerAttribute::PublicKey(key.0), WireguardPeerAttribute::Flags(flags | replace)];
+    first.extend(endpoint.map(WireguardPeerAttribute::Endpoint));
+    first.extend(keepalive.map(WireguardPeerAttribute::PersistentKeepalive));
+    let mut networks = allowed.map(Vec::as_slice).unwrap_or_default().chunks(NETWORKS);
+    first.extend(networks.next().map(|chunk| WireguardPeerAttribute::AllowedIps(allowed_ips(chunk))));
+    let mut peers = vec![WireguardPeer(first)];
+    peers.extend(networks.map(|chunk| {
+        WireguardPeer(vec![
+            WireguardPeerAttribute::PublicKey(key.0),
+            WireguardPeerAttribute::Flags(WireguardPeerFlags::UpdateOnly),
+            WireguardPeerAttribute::AllowedIps(allowed_ips(chunk)),
+        ])
+    }));
+    peers
+}
+
+fn allowed_ips(networks: &[(IpAddr, u8)]) -> Vec<WireguardAllowedIp> {
+    let one = |(address, prefix): &(IpAddr, u8)| {
+        let family = match address {
+            IpAddr::V4(_) => WireguardAddressFamily::Ipv4,
+            IpAddr::V6(_) => WireguardAddressFamily::Ipv6,
+        };
+        WireguardAllowedIp(vec![
+            WireguardAllowedIpAttr::Family(family),
+            WireguardAllowedIpAttr::IpAddr(*address),
+            WireguardAllowedIpAttr::Cidr(*prefix),
+        ])
+    };
+    networks.iter().map(one).collect()
+}
+
+/// One device from the messages of a dump: a long one cuts a peer in two, and only its first piece has everything.
+fn joined(pieces: Vec<Vec<WireguardAttribute>>) -> Observed {
+    let mut observed = Observed::default();
+    let mut places: BTreeMap<WgKey, usize> = BTreeMap::new();
+    for attribute in pieces.into_iter().flatten() {
+        match attribute {
+            WireguardAttribute::PublicKey(key) => observed.public_key = Some(WgKey(key)),
+            WireguardAttribute::ListenPort(port) => observed.port = port,
+            WireguardAttribute::Peers(peers) => {
+                for attributes in peers {
+                    let Some(key) = key(&attributes) else { continue };
+                    let place = *places.entry(key).or_insert_with(|| {
+                        observed.peers.push(unheard(key));
+                        observed.peers.len() - 1
+                    });
+                    if let Some(peer) = observed.peers.get_mut(place) {
+                        read(peer, attributes.0);
+                    }
+                }
+            }
+            // A copy of the private key is wiped as soon as it is seen.
+            WireguardAttribute::PrivateKey(key) => drop(Zeroizing::new(key)),
+            _ => {}
+        }
+    }
+    observed
+}
+
+fn key(attributes: &WireguardPeer) -> Option<WgKey> {
+    attributes.0.iter().find_map(|attribute| match attribute {
+        WireguardPeerAttribute::PublicKey(key) => Some(WgKey(*key)),
+        _ => None,
+    })
+}
+
+const fn unheard(key: WgKey) -> ObservedPeer {
+    ObservedPeer { key, endpoint: None, allowed: Vec::new(), keepalive: 0, handshake: None, rx: 0, tx: 0 }
+}
+
+fn read(peer: &mut ObservedPeer, attributes: Vec<WireguardPeerAttribute>) {
+    for attribute in attributes {
+        match attribute {
+            WireguardPeerAttribute::Endpoint(endpoint) => peer.endpoint = Some(endpoint),
+            WireguardPeerAttribute::PersistentKeepalive(seconds) => peer.keepalive = seconds,
+            WireguardPeerAttribute::LastHandshake(at) => {
+                peer.handshake = u64::try_from(at.seconds).ok().filter(|seconds| *seconds > 0);
+            }
+            WireguardPeerAttribute::RxBytes(bytes) => peer.rx = bytes,
+            WireguardPeerAttribute::TxBytes(bytes) => peer.tx = bytes,
+            WireguardPeerAttribute::AllowedIps(networks) => peer.allowed.extend(networks.iter().filter_map(network)),
+            WireguardPeerAttribute::PresharedKey(key) => drop(Zeroizing::new(key)),
+            _ => {}
+        }
+    }
+}
+
+fn network(attributes: &WireguardAllowedIp) -> Option<(IpAddr, u8)> {
+    let mut address = None;
+    let mut prefix = None;
+    for attribute in &attributes.0 {
+        match attribute {
+            WireguardAllowedIpAttr::IpAddr(ip) => address = Some(*ip),
+            WireguardAllowedIpAttr::Cidr(length) => prefix = Some(*length),
+            _ => {}
+        }
+    }
+    Some((address?, prefix?))
+}

@@ -1,0 +1,52 @@
+//! The WireGuard link of this node: brought up, changed, taken down.
+//!
+//! The kernel's WireGuard if it has one, else the one in user space, loudly. What to change is `mesh::peers`'s to say;
+//! this room asks and performs.
+
+mod device;
+mod error;
+mod kernel;
+mod link;
+mod ready;
+mod settings;
+mod uapi;
+mod up;
+#[cfg(feature = "userspace")]
+mod userspace;
+
+use std::io;
+
+pub use device::{Changes, Device, Mode, changes};
+pub use error::Error;
+pub use link::{Link, Links};
+pub use settings::{Settings, command};
+pub use up::{down, up};
+
+/// Mark, address and size of the link, then up; the same for both modes. What is so already is not sent.
+/// Returns the link's number.
+async fn dress(settings: &Settings, links: &Links) -> Result<u32, Error> {
+    let name = &settings.interface;
+    let asked = |what: &str| {
+        let what = format!("unable to {what}");
+        move |cause: io::Error| Error::refused(what, cause)
+    };
+    let link = links.find(name).await.map_err(asked("read the link"))?.ok_or_else(|| Error::Absent(name.clone()))?;
+    if link.alias.as_deref() != Some(settings.mark().as_str()) {
+        links.set_alias(link.index, &settings.mark()).await.map_err(asked("mark the link"))?;
+    }
+    links
+        .set_address(link.index, settings.address, settings.prefix)
+        .await
+        .map_err(asked(&format!("set the address {}/{}", settings.address, settings.prefix)))?;
+    if link.mtu != Some(settings.mtu) {
+        links.set_mtu(link.index, settings.mtu).await.map_err(asked(&format!("set the MTU {}", settings.mtu)))?;
+    }
+    if !link.up {
+        links.set_up(link.index).await.map_err(|cause| match cause.raw_os_error() {
+            // A WireGuard link binds its port when it comes up.
+            Some(libc::EADDRINUSE) => Error::PortTaken(settings.port),
+            _ => asked("bring the link up")(cause),
+        })?;
+    }
+    Ok(link.index)
+}
