@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use log::LevelFilter;
 
 use crate::sys::signal::Entry;
-use crate::sys::{descriptor, process, renewal, signal};
+use crate::sys::{descriptor, power, process, renewal, signal};
 use crate::unit::{Table, Unit};
 
 pub mod boot;
@@ -74,6 +74,10 @@ pub fn run() -> u8 {
         }
     };
     let place = options.place.unwrap_or(place);
+    if place == Place::Appliance {
+        // Where it is refused, Ctrl-Alt-Del restarts at once, as the kernel does it without us.
+        let _ = power::take_ctrl_alt_del();
+    }
     match options.act {
         Act::Help => print(options::HELP),
         Act::Version => print(concat!("clusteros-init ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -108,6 +112,7 @@ fn live(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> 
     let has_table = texts.as_ref().is_ok_and(|texts| !texts.is_empty());
     if process::own_pid() == 1 && (place == Place::Appliance || has_table) {
         boot::run(place == Place::Appliance);
+        say::reopen();
     }
     let table = match texts.and_then(|texts| if texts.is_empty() { Ok(None) } else { files::table(&texts).map(Some) }) {
         Ok(None) if command.is_empty() && place == Place::Container => {
@@ -126,6 +131,10 @@ fn live(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> 
     let logd = table.as_ref().and_then(|_| logd());
     let null = fs::File::options().read(true).write(true).open("/dev/null").ok();
     let alone = table.is_none();
+    if alone && place == Place::Container {
+        // Its output is the command's own.
+        log::set_max_level(LevelFilter::Warn);
+    }
     let table = table.unwrap_or_else(|| if place == Place::Appliance { console() } else { Table::default() });
     let table = match logd {
         Some(path) => table.with_logd(vec![path, "--dir".to_owned(), LOGS.to_owned(), "--stdout".to_owned()]),

@@ -24,11 +24,20 @@ static LOST: AtomicU32 = AtomicU32::new(0);
 
 /// Sends every logged line to our stderr from now on.
 pub fn start(max: LevelFilter) {
+    reopen();
+    crate::say::start(PROGRAM, Target::Pipe(Box::new(Outlet)), max);
+}
+
+/// Makes a description of our own of our stderr, if there is none yet: at the start of a machine there is no `/proc` to
+/// make it with.
+pub fn reopen() {
+    if !SHARED.load(Ordering::Relaxed) {
+        return;
+    }
     if let Ok(own) = descriptor::reopen_for_writing(2) {
         CONSOLE.store(own.into_raw_fd(), Ordering::Relaxed);
         SHARED.store(false, Ordering::Relaxed);
     }
-    crate::say::start(PROGRAM, Target::Pipe(Box::new(Outlet)), max);
 }
 
 /// Sends lines into `pipe`, a non-blocking description that stays open until [`to_console`].

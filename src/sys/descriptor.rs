@@ -84,10 +84,15 @@ pub fn set_nonblocking(fd: &impl AsRawFd) -> Result<(), Errno> {
 }
 
 /// A description of our own of what is open on `fd`, for writing without waiting: `O_NONBLOCK` on it is not seen by those
-/// who share `fd`. `ENXIO` for a socket, `ENOENT` without `/proc`.
+/// who share `fd`. `ENXIO` for a socket, `ENOENT` without `/proc`, `EINVAL` for a regular file: that never blocks, and all
+/// who write to it share one place in it.
 pub fn reopen_for_writing(fd: RawFd) -> Result<OwnedFd, Errno> {
-    let path = std::ffi::CString::new(format!("/proc/self/fd/{fd}")).map_err(|_| Errno::EINVAL)?;
-    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_APPEND;
+    let name = format!("/proc/self/fd/{fd}");
+    let path = std::ffi::CString::new(name.as_str()).map_err(|_| Errno::EINVAL)?;
+    if std::fs::metadata(&name).is_ok_and(|found| found.is_file()) {
+        return Err(Errno::EINVAL);
+    }
+    let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: `path` is a C string; the new descriptor is owned by what is returned.
     unsafe {
         let opened = check(libc::open(path.as_ptr(), flags).into())?;

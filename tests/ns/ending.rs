@@ -1,0 +1,84 @@
+//! How a node ends: the signals, the deaf, a command with a table, a broken PID 1.
+
+use std::time::{Duration, Instant};
+
+use crate::kit::{self, Plan, SOON, wait_until};
+use crate::need;
+
+const SLEEPER: &str = "[unit.sleeper]\nexec = [\"sh\", \"-c\", \"trap 'echo bye >> @/events; exit' TERM; echo up >> @/events; while :; do sleep 0.02; done\"]\n";
+
+#[test]
+fn every_signal_that_ends_a_container() {
+    need!("every_signal_that_ends", kit::no_namespaces());
+    // TERM INT QUIT PWR RTMIN+3 RTMIN+4
+    for signal in [15, 2, 3, 30, 37, 38] {
+        let mut node = Plan::new("ends").table(SLEEPER).start();
+        node.wait_for("events", "up");
+        let began = Instant::now();
+        node.signal(signal);
+        assert_eq!(node.end(), 0, "signal {signal}");
+        assert!(node.read("events").contains("bye"), "signal {signal}");
+        assert!(began.elapsed() < Duration::from_secs(5), "signal {signal}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn a_deaf_service_is_killed() {
+    need!("a_deaf_service", kit::no_namespaces());
+    let table = "[unit.deaf]\nexec = [\"sh\", \"-c\", \"trap '' TERM; echo up > @/events; while :; do sleep 1; done\"]\nstop-timeout = \"500ms\"\n";
+    let mut node = Plan::new("deaf").table(table).start();
+    node.wait_for("events", "up");
+    node.signal(15);
+    assert_eq!(node.end(), 1);
+}
+
+#[test]
+fn a_third_term_kills_at_once() {
+    need!("a_third_term", kit::no_namespaces());
+    let table = "[unit.deaf]\nexec = [\"sh\", \"-c\", \"trap '' TERM; echo up > @/events; while :; do sleep 1; done\"]\nstop-timeout = \"60s\"\n";
+    let mut node = Plan::new("third").table(table).start();
+    node.wait_for("events", "up");
+    let began = Instant::now();
+    for _ in 0..3 {
+        node.signal(15);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(node.end(), 1);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_command_beside_a_table_ends_it() {
+    need!("a_command_beside_a_table", kit::no_namespaces());
+    let call = ["--", "sh", "-c", "grep -q up @/events && exit 6"];
+    let table = format!(
+        "{SLEEPER}[unit.first]\ntype = \"oneshot\"\nexec = [\"sh\", \"-c\", \"while ! grep -q up @/events; do sleep 0.02; done\"]\n"
+    );
+    let mut node = Plan::new("both").table(&table).arguments(&call).start();
+    assert_eq!(node.end(), 6);
+    assert!(node.read("events").contains("bye"));
+}
+
+#[test]
+fn a_broken_init_becomes_a_reaper_that_keeps_the_children() {
+    need!("a_broken_init", kit::no_namespaces());
+    need!("a_broken_init", (!cfg!(debug_assertions)).then_some("a release build cannot be broken on purpose"));
+    let table =
+        format!("{SLEEPER}[unit.parent]\nexec = [\"sh\", \"-c\", \"while :; do (true &); sleep 0.05; done\"]\n");
+    let mut node = Plan::new("broken").table(&table).arguments(&["--drill"]).start();
+    node.wait_state("sleeper", "up");
+    node.wait_for("events", "up");
+    let child = node.unit_pid("sleeper").expect("its pid");
+    node.signal(12);
+    let call = || std::fs::read_to_string(format!("/proc/{}/cmdline", node.pid)).unwrap_or_default();
+    wait_until("the reaper runs", SOON, || call().contains("--rescue"));
+    assert!(node.read("out").contains("unable to go on: a drill"), "{}", node.read("out"));
+    assert!(kit::lives(child));
+    // Orphans go on coming: at some moment after this, none is a zombie.
+    std::thread::sleep(Duration::from_millis(500));
+    wait_until("no zombie is left", SOON, || kit::zombies(node.pid) == 0);
+    assert!(kit::lives(child));
+    node.signal(15);
+    assert_eq!(node.end(), 70);
+    assert!(node.read("events").contains("bye"));
+}

@@ -1,0 +1,10 @@
+//! `clusteros-init` as a real PID 1, in namespaces of its own. Needs root and unshare(1).
+
+#[path = "../kit/mod.rs"]
+mod kit;
+
+mod command;
+mod ending;
+mod endurance;
+mod speaker;
+mod supervision;
