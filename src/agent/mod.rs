@@ -7,6 +7,7 @@ pub mod config;
 pub mod environment;
 pub mod files;
 pub mod init;
+pub mod network;
 pub mod node;
 pub mod paths;
 pub mod serf;
@@ -83,6 +84,7 @@ fn run(call: &Call) -> Result<(), Failure> {
     match call.command.as_str() {
         "init" => init::init(&call.paths),
         "info" => init::info(&call.paths),
+        "network" => network::network(),
         "wg0" => wg::command(&call.paths, call.down, call.userspace),
         "help" => say(HELP),
         "version" => say(&format!("node-agent {}\n", env!("CARGO_PKG_VERSION"))),
@@ -134,6 +136,7 @@ node-agent: a node's identity, its wg0, and its peers
 
   node-agent init             make identity.json, node.yaml and serf.json from the environment
   node-agent wg0 [--down]     bring wg0 up (or down); in user space where the kernel has no WireGuard, or with --userspace
+  node-agent network          on a machine: lo, and NODE_ADDRESS (NODE_INTERFACE, NODE_GATEWAY)
   node-agent start            follow gossip and keep wg0's peers
   node-agent info             who this node is
   node-agent peers [--json]   the peers and their tunnels

@@ -97,7 +97,7 @@ impl Device {
 
 /// Tells when the links of this network namespace change.
 pub struct Changes {
-    name: String,
+    name: Option<String>,
     messages: Messages,
     task: JoinHandle<()>,
 }
@@ -113,24 +113,29 @@ impl Drop for Changes {
 /// Returns a subscription to the changes of the link `name`. What happens from here on is not missed. Errors are the
 /// socket's.
 pub async fn changes(name: &str) -> Result<Changes, Error> {
-    let opened = rtnetlink::new_multicast_connection(&[MulticastGroup::Link]);
-    let (connection, _, messages) = opened.map_err(|cause| Error::refused("unable to listen for links", cause))?;
-    // A message that says nothing of one link (an overrun) may be about any.
-    let messages = messages.map(|(message, _)| match message.payload {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link)) => {
-            Some(described(&link).name)
-        }
-        _ => None,
-    });
-    Ok(Changes { name: name.to_owned(), messages: messages.boxed(), task: tokio::spawn(connection) })
+    Changes::listen(Some(name))
 }
 
 impl Changes {
+    /// A subscription to the changes of the link `name`, or of every link; inside a tokio runtime.
+    pub fn listen(name: Option<&str>) -> Result<Changes, Error> {
+        let opened = rtnetlink::new_multicast_connection(&[MulticastGroup::Link]);
+        let (connection, _, messages) = opened.map_err(|cause| Error::refused("unable to listen for links", cause))?;
+        // A message that says nothing of one link (an overrun) may be about any.
+        let messages = messages.map(|(message, _)| match message.payload {
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link)) => {
+                Some(described(&link).name)
+            }
+            _ => None,
+        });
+        Ok(Changes { name: name.map(str::to_owned), messages: messages.boxed(), task: tokio::spawn(connection) })
+    }
+
     /// Waits until the link came, went or changed; false if the subscription has ended. Dropping the future loses
     /// nothing.
     pub async fn next(&mut self) -> bool {
         while let Some(name) = self.messages.next().await {
-            if name.is_none_or(|name| name == self.name) {
+            if self.name.is_none() || name.is_none() || name == self.name {
                 return true;
             }
         }
