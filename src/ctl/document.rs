@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -90,13 +90,18 @@ impl Document {
             Writer::Nobody => return Ok(()),
         };
         let unable = |cause: String| format!("unable to ask process {pid} for its status: {cause}");
-        if !expects_usr1(pid).map_err(|cause| unable(reason(&cause)))? {
+        let refused = |cause: io::Error| unable(reason(&cause));
+        // A pid in a document that nobody removed may belong to anyone by now; 1 is always an init.
+        if matches!(self.writer, Writer::Named) && pid != 1 && !bears_our_name(pid).map_err(refused)? {
+            return Err(unable("it is not clusteros-init".to_owned()));
+        }
+        if !expects_usr1(pid).map_err(refused)? {
             return Err(unable("it does not wait for USR1, so it is not clusteros-init".to_owned()));
         }
         signal::queue(pid, libc::SIGUSR1, QUIET).map_err(|errno| unable(text(errno)))?;
         let end = Instant::now() + ANSWER;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
-            if self.changed(Some(left)).map_err(|cause| unable(reason(&cause)))? {
+            if self.changed(Some(left)).map_err(refused)? {
                 return Ok(());
             }
         }
@@ -125,10 +130,15 @@ pub(super) fn age(status: &Status) -> String {
 
 const NAME: &str = "status.json";
 
+/// Whether the program of `pid` is called `clusteros-init`.
+fn bears_our_name(pid: i32) -> io::Result<bool> {
+    Ok(fs::read_to_string(format!("/proc/{pid}/comm"))?.trim_end() == "clusteros-init")
+}
+
 /// Whether `pid` blocks or catches USR1, so that it is not harmed by one.
 fn expects_usr1(pid: i32) -> io::Result<bool> {
     const USR1: u64 = 1 << (libc::SIGUSR1 - 1);
-    let text = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let mask = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0)

@@ -28,6 +28,9 @@ const RESERVED: &[(&str, &str)] = &[
     ("main", "the command of the command line is that unit"),
 ];
 
+/// The largest file in bytes: a thousand times what is needed, and read in no time.
+const LARGEST: usize = 1 << 20;
+
 /// How the parser says that it expected a list to go on or to end.
 const OPEN_LIST: &str = "missing comma between array elements";
 
@@ -51,6 +54,11 @@ struct Reading {
 
 impl Reading {
     fn file(&mut self, number: usize, text: &str) {
+        if text.len() > LARGEST {
+            self.broken = true;
+            let place = Place { file: number, byte: 0 };
+            return self.note(place, "unable to read this file: it is larger than 1 MiB", "is it a unit table?");
+        }
         let (root, mut errors) = DeTable::parse_recoverable(text);
         errors.sort_by_key(|error| error.span().map_or(0, |span| span.start));
         let mut inside = Vec::new();

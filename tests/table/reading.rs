@@ -155,6 +155,18 @@ fn too_many_units() {
 }
 
 #[test]
+fn files_that_are_no_tables() {
+    assert_eq!(
+        mistakes(&[&"#".repeat((1 << 20) + 1), "[unit.a]\nexec = [\"a\"]\nneeds = [\"b\"]"]),
+        ["0.toml:1:1: unable to read this file: it is larger than 1 MiB; is it a unit table?"]
+    );
+    // Nested so deep that a reader which recurses would run out of stack.
+    for deep in [format!("a{} = 1", ".a".repeat(100_000)), format!("a = {}", "[".repeat(100_000))] {
+        assert_eq!(mistakes(&[&deep]).len(), 1);
+    }
+}
+
+#[test]
 fn the_page_about_units() {
     assert_golden("help-units.txt", &help());
     for key in KEYS {
