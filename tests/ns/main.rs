@@ -6,5 +6,7 @@ mod kit;
 mod command;
 mod ending;
 mod endurance;
+#[cfg(feature = "ctl")]
+mod person;
 mod speaker;
 mod supervision;
