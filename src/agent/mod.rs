@@ -10,6 +10,7 @@ pub mod init;
 pub mod network;
 pub mod node;
 pub mod paths;
+pub mod rpc;
 pub mod serf;
 pub mod underlay;
 pub mod wg;

@@ -1,0 +1,192 @@
+//! A client of Serf's RPC: members, tags, join, and the events that say that members changed.
+
+pub mod codec;
+
+use std::fmt::{self, Display, Formatter};
+use std::io;
+use std::time::Duration;
+
+use rmpv::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::cluster::Member;
+use crate::mesh::record::Tags;
+
+/// Gossip answers from memory; this is for a machine that is very busy.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// A join tries each target for Serf's 10 s.
+const JOIN_PATIENCE: Duration = Duration::from_secs(60);
+/// The events that change the membership.
+const EVENTS: &str = "member-join,member-leave,member-failed,member-update,member-reap";
+
+/// Why a request was not answered. Except after [`Error::Said`] the connection is of no more use.
+#[derive(Debug)]
+pub enum Error {
+    /// The connection.
+    Io(io::Error),
+    /// What came is no RPC.
+    Malformed,
+    /// Nothing came in time.
+    Timeout,
+    /// Gossip refused, in its own words.
+    Said(String),
+}
+
+impl Display for Error {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => f.write_str("it closed the connection"),
+            Error::Io(cause) => Display::fmt(cause, f),
+            Error::Malformed => f.write_str("its answer cannot be read"),
+            Error::Timeout => f.write_str("no answer in time"),
+            Error::Said(text) => f.write_str(text.trim()),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    fn from(cause: io::Error) -> Error {
+        Error::Io(cause)
+    }
+}
+
+impl From<codec::Malformed> for Error {
+    fn from(_: codec::Malformed) -> Error {
+        Error::Malformed
+    }
+}
+
+/// The request that asked for events, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subscription {
+    None,
+    Asked(u64),
+    Open(u64),
+}
+
+/// A connection after its handshake.
+#[derive(Debug)]
+pub struct Client {
+    stream: TcpStream,
+    unread: Vec<u8>,
+    seq: u64,
+    subscription: Subscription,
+    /// An event came while an answer was waited for.
+    stirred: bool,
+}
+
+impl Client {
+    /// Connects to `address` and shakes hands.
+    pub async fn connect(address: &str) -> Result<Client, Error> {
+        let stream = timeout(PATIENCE, TcpStream::connect(address)).await.map_err(|_| Error::Timeout)??;
+        stream.set_nodelay(true)?;
+        let mut client =
+            Client { stream, unread: Vec::new(), seq: 0, subscription: Subscription::None, stirred: false };
+        client.ask("handshake", Some(codec::map([("Version", 1.into())])), false, PATIENCE).await?;
+        Ok(client)
+    }
+
+    /// Asks to be told of every change of the membership; see [`Client::stirred`].
+    pub async fn subscribe(&mut self) -> Result<(), Error> {
+        self.subscription = Subscription::Asked(self.seq + 1);
+        self.ask("stream", Some(codec::map([("Type", EVENTS.into())])), false, PATIENCE).await.map(drop)
+    }
+
+    /// Every member that gossip knows, this node too, in no order.
+    pub async fn members(&mut self) -> Result<Vec<Member>, Error> {
+        let body = self.ask("members", None, true, PATIENCE).await?;
+        Ok(codec::members(&body))
+    }
+
+    /// Sets tags of this node; others stay as they are.
+    pub async fn set_tags(&mut self, tags: &Tags) -> Result<(), Error> {
+        let body = codec::map([("DeleteTags", Value::Nil), ("Tags", codec::texts(tags))]);
+        self.ask("tags", Some(body), false, PATIENCE).await.map(drop)
+    }
+
+    /// Asks gossip to join through `targets`; done if one of them answered.
+    pub async fn join(&mut self, targets: &[String]) -> Result<(), Error> {
+        let targets = targets.iter().map(|target| target.as_str().into()).collect();
+        let body = codec::map([("Existing", Value::Array(targets)), ("Replay", false.into())]);
+        self.ask("join", Some(body), true, JOIN_PATIENCE).await.map(drop)
+    }
+
+    /// Waits for the next event. Dropping the future loses nothing.
+    pub async fn stirred(&mut self) -> Result<(), Error> {
+        loop {
+            if std::mem::take(&mut self.stirred) {
+                return Ok(());
+            }
+            match self.take(true)? {
+                // An answer that nobody waits for any more.
+                Some(_) => {}
+                None => self.fill().await?,
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer; the body is nil if the command has none.
+    async fn ask(
+        &mut self,
+        command: &str,
+        body: Option<Value>,
+        answered: bool,
+        patience: Duration,
+    ) -> Result<Value, Error> {
+        self.seq += 1;
+        let request = codec::encode(command, self.seq, body);
+        timeout(patience, async {
+            self.stream.write_all(&request).await?;
+            loop {
+                match self.take(answered)? {
+                    Some((seq, error, body)) if seq == self.seq => {
+                        return if error.is_empty() { Ok(body) } else { Err(Error::Said(error)) };
+                    }
+                    Some(_) => {}
+                    None => self.fill().await?,
+                }
+            }
+        })
+        .await
+        .map_err(|_| Error::Timeout)?
+    }
+
+    /// Takes one whole answer or event from what was read; none if more must be read. An event is remembered.
+    fn take(&mut self, answered: bool) -> Result<Option<(u64, String, Value)>, Error> {
+        let Some((head, size)) = codec::decode(&self.unread)? else { return Ok(None) };
+        let (seq, error) = codec::header(&head)?;
+        // The first answer with the subscription's number has no body; every later one is an event.
+        let event = self.subscription == Subscription::Open(seq);
+        let bodied = event || answered && seq == self.seq && !bare(&error);
+        let (body, size) = if bodied {
+            let Some((body, more)) = codec::decode(self.unread.get(size..).unwrap_or_default())? else {
+                return Ok(None);
+            };
+            (body, size + more)
+        } else {
+            (Value::Nil, size)
+        };
+        self.unread.drain(..size);
+        self.stirred |= event;
+        if self.subscription == Subscription::Asked(seq) {
+            self.subscription = Subscription::Open(seq);
+        }
+        Ok(Some((seq, error, body)))
+    }
+
+    async fn fill(&mut self) -> Result<(), Error> {
+        if self.stream.read_buf(&mut self.unread).await? == 0 {
+            return Err(Error::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Ok(())
+    }
+}
+
+/// Errors after which gossip sends no body and closes.
+fn bare(error: &str) -> bool {
+    matches!(error, "Authentication required" | "Handshake required" | "Unsupported command")
+}
