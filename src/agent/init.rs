@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::files::{self, Place};
 use super::node::{self, Node};
 use super::paths::Paths;
-use super::{Failure, say, serf, underlay};
+use super::{Failure, say, seeds, serf, underlay};
 use crate::agent::config::Config;
 use crate::agent::environment::Change;
 use crate::mesh::Identity;
@@ -27,7 +27,7 @@ pub fn init(paths: &Paths) -> Result<(), Failure> {
     node.keep(paths).map_err(|error| unwritable(&paths.address_json(), &error))?;
 
     let advertise = advertised(&node);
-    let join = join(&node.config, &own_addresses(advertise));
+    let join = join(&node.config, seeds::read(paths), &own_addresses(advertise));
     if join.is_empty() && node.config.discovery.bootstrap != Some(true) {
         info!("no other node to join (NODE_JOIN is not set): this node is alone until another one joins it");
     }
@@ -56,16 +56,31 @@ pub fn info(paths: &Paths) -> Result<(), Failure> {
     ))
 }
 
-/// The addresses to join: those of the configuration that are not this node's own. Joining itself would succeed, and
-/// gossip would look no further.
-pub(super) fn join(config: &Config, own: &[IpAddr]) -> Vec<String> {
+/// Whom a node that is alone asks.
+pub(super) fn targets(paths: &Paths, node: &Node) -> Vec<String> {
+    let advertise = node.config.discovery.advertise.as_deref().and_then(|text| text.parse().ok());
+    join(&node.config, seeds::read(paths), &own_addresses(advertise))
+}
+
+/// The addresses to join: those of the configuration and those that were kept, without this node's own. Joining itself
+/// would succeed, and gossip would look no further.
+fn join(config: &Config, seeds: Vec<String>, own: &[IpAddr]) -> Vec<String> {
     let port = config.discovery.bind_port;
     let is_own = |target: &String| socket(target, port).is_some_and(|at| at.port() == port && own.contains(&at.ip()));
-    config.discovery.bootstrap_peers.iter().filter(|target| !is_own(target)).cloned().collect()
+    let mut all: Vec<String> = Vec::new();
+    for target in config.discovery.bootstrap_peers.iter().cloned().chain(seeds) {
+        let same = |other: &String| {
+            *other == target || socket(other, port).is_some_and(|at| Some(at) == socket(&target, port))
+        };
+        if !is_own(&target) && !all.iter().any(same) {
+            all.push(target);
+        }
+    }
+    all
 }
 
 /// This host's addresses, and the one that it announces.
-pub(super) fn own_addresses(advertise: Option<IpAddr>) -> Vec<IpAddr> {
+fn own_addresses(advertise: Option<IpAddr>) -> Vec<IpAddr> {
     underlay::addresses().into_iter().map(|(_, address)| address).chain(advertise).collect()
 }
 
@@ -173,7 +188,8 @@ mod tests {
         config.discovery.bootstrap_peers =
             ["10.0.0.1", "10.0.0.2:7946", "10.0.0.1:7947", "node1", "[fd00::1]:7946"].map(str::to_owned).to_vec();
         let own = ["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
-        assert_eq!(join(&config, &own), ["10.0.0.2:7946", "10.0.0.1:7947", "node1"]);
+        let seeds = ["10.0.0.2:7946", "10.0.0.1:7946", "10.0.0.3:7946"].map(str::to_owned).to_vec();
+        assert_eq!(join(&config, seeds, &own), ["10.0.0.2:7946", "10.0.0.1:7947", "node1", "10.0.0.3:7946"]);
         assert_eq!(socket("fd00::2", 1).unwrap().to_string(), "[fd00::2]:1");
         assert_eq!(socket("[fd00::2]", 1).unwrap().to_string(), "[fd00::2]:1");
     }

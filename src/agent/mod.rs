@@ -6,13 +6,19 @@
 pub mod config;
 pub mod environment;
 pub mod files;
+pub mod gossip;
 pub mod init;
 pub mod network;
 pub mod node;
+pub mod notify;
 pub mod paths;
+pub mod report;
 pub mod rpc;
+pub mod seeds;
 pub mod serf;
+pub mod turn;
 pub mod underlay;
+pub mod view;
 pub mod wg;
 
 use std::ffi::OsString;
@@ -23,6 +29,7 @@ use std::process::ExitCode;
 use log::{LevelFilter, error};
 
 use paths::Paths;
+use view::View;
 
 /// Exit code of a configuration that cannot be used: trying again does not help.
 pub const CONFIGURATION: u8 = 78;
@@ -81,12 +88,14 @@ pub fn command(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(call: &Call) -> Result<(), Failure> {
-    let _ = call.json;
     match call.command.as_str() {
         "init" => init::init(&call.paths),
         "info" => init::info(&call.paths),
         "network" => network::network(),
         "wg0" => wg::command(&call.paths, call.down, call.userspace),
+        "start" => turn::start(&call.paths),
+        "peers" => view::show(&call.paths, View::Peers, call.json),
+        "status" => view::show(&call.paths, View::Status, call.json),
         "help" => say(HELP),
         "version" => say(&format!("node-agent {}\n", env!("CARGO_PKG_VERSION"))),
         other => Err(Failure {

@@ -24,6 +24,11 @@ impl Paths {
         self.root.join("var/lib/cluster-os/address.json")
     }
 
+    /// The addresses of other nodes' gossip, one a line.
+    pub fn seeds(&self) -> PathBuf {
+        self.root.join("var/lib/cluster-os/seeds")
+    }
+
     /// The configuration of gossip, which holds the cluster key.
     pub fn serf_json(&self) -> PathBuf {
         self.root.join("run/cluster-os/serf.json")

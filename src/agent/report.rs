@@ -1,0 +1,158 @@
+//! `/run/cluster-os/peers.json`: what `node-agent start` saw last, for everyone to read.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::member::claimed_id;
+use crate::cluster::{Local, Member, Roster, Status};
+use crate::mesh::WgKey;
+use crate::mesh::peers::{Observed, STALE};
+
+/// The version of the document.
+pub const VERSION: u32 = 1;
+
+/// The document.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Document {
+    /// [`VERSION`].
+    pub version: u32,
+    /// This node.
+    #[serde(rename = "self")]
+    pub own: Own,
+    /// How many members gossip shows in each state, this node included.
+    pub gossip: BTreeMap<String, usize>,
+    /// Whom this node asks because no other one answers; empty when one does.
+    pub asking: Vec<String>,
+    /// The other members, by name.
+    pub peers: Vec<Peer>,
+}
+
+/// This node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Own {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub node_id: String,
+    /// Its address in the mesh.
+    pub address: Ipv4Addr,
+    /// Its WireGuard key.
+    pub key: String,
+    /// Its WireGuard interface.
+    pub interface: String,
+    /// `kernel`, `userspace`, or `absent` while there is no interface.
+    pub mode: String,
+}
+
+/// Another member.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Peer {
+    /// Its name in gossip.
+    pub name: String,
+    /// Its id; only claimed if it is not verified.
+    pub node_id: Option<String>,
+    /// Its address in the mesh.
+    pub address: Option<Ipv4Addr>,
+    /// Where its WireGuard is: as the device has it, else as announced.
+    pub endpoint: Option<SocketAddr>,
+    /// Its WireGuard key.
+    pub key: Option<String>,
+    /// Gossip's word for it.
+    pub status: String,
+    /// Whether it is a peer.
+    pub verified: bool,
+    /// Why it is none.
+    pub reason: Option<String>,
+    /// Whether a tunnel stands: a handshake in the last three minutes.
+    pub connected: bool,
+    /// The last handshake, in seconds since 1970.
+    pub handshake: Option<u64>,
+    /// Bytes received.
+    pub rx: u64,
+    /// Bytes sent.
+    pub tx: u64,
+}
+
+impl Document {
+    /// The document of what gossip shows and the roster decided. The tunnels come with [`Document::observe`].
+    pub fn new(local: &Local, interface: &str, members: &[Member], roster: &Roster, targets: &[String]) -> Document {
+        let record = &local.record;
+        let mut gossip = BTreeMap::new();
+        for member in members {
+            *gossip.entry(member.status.word().to_owned()).or_insert(0) += 1;
+        }
+        let alive = |member: &Member| member.name != record.name && member.status == Status::Alive;
+        let verified: BTreeMap<&str, _> = roster.verified().map(|peer| (peer.record().name.as_str(), peer)).collect();
+        let refused: BTreeMap<&str, _> = roster.refused().collect();
+        let mut peers: Vec<Peer> = members
+            .iter()
+            .filter_map(|member| match (verified.get(member.name.as_str()), refused.get(member.name.as_str())) {
+                (Some(peer), _) => Some(Peer {
+                    node_id: Some(peer.record().node_id.to_string()),
+                    address: Some(peer.record().address),
+                    endpoint: Some(peer.endpoint()),
+                    key: Some(peer.record().key.to_string()),
+                    verified: true,
+                    ..Peer::of(member)
+                }),
+                (None, Some(refusal)) => Some(Peer { reason: Some(refusal.to_string()), ..Peer::of(member) }),
+                (None, None) => None,
+            })
+            .collect();
+        peers.sort_by(|a, b| a.name.cmp(&b.name));
+        Document {
+            version: VERSION,
+            own: Own {
+                name: record.name.clone(),
+                node_id: record.node_id.to_string(),
+                address: record.address,
+                key: record.key.to_string(),
+                interface: interface.to_owned(),
+                mode: "absent".to_owned(),
+            },
+            gossip,
+            asking: if members.iter().any(alive) { Vec::new() } else { targets.to_vec() },
+            peers,
+        }
+    }
+
+    /// Puts in what the device says, `now` in seconds since 1970; without a device no tunnel stands.
+    pub fn observe(&mut self, mode: &str, observed: Option<&Observed>, now: u64) {
+        mode.clone_into(&mut self.own.mode);
+        for peer in self.peers.iter_mut().filter(|peer| peer.verified) {
+            let key: Option<WgKey> = peer.key.as_deref().and_then(|key| key.parse().ok());
+            let seen = observed.and_then(|device| device.peers.iter().find(|seen| Some(seen.key) == key));
+            peer.endpoint = seen.and_then(|seen| seen.endpoint).or(peer.endpoint);
+            peer.handshake = seen.and_then(|seen| seen.handshake);
+            peer.connected = peer.handshake.is_some_and(|at| now.saturating_sub(at) < STALE);
+            (peer.rx, peer.tx) = seen.map_or((0, 0), |seen| (seen.rx, seen.tx));
+        }
+    }
+
+    /// How many peers there are, and how many of them are connected.
+    pub fn counts(&self) -> (usize, usize) {
+        let verified = self.peers.iter().filter(|peer| peer.verified);
+        (verified.clone().count(), verified.filter(|peer| peer.connected).count())
+    }
+}
+
+impl Peer {
+    fn of(member: &Member) -> Peer {
+        Peer {
+            name: member.name.clone(),
+            node_id: claimed_id(member).map(|id| id.to_string()),
+            address: None,
+            endpoint: None,
+            key: None,
+            status: member.status.word().to_owned(),
+            verified: false,
+            reason: None,
+            connected: false,
+            handshake: None,
+            rx: 0,
+            tx: 0,
+        }
+    }
+}

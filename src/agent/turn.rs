@@ -1,0 +1,266 @@
+//! `node-agent start`: the loop. It waits in one place for gossip, for the link, for a look that is due or for the end,
+//! and then brings the device from what it is to what the roster says.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use log::{info, warn};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::files::{self, Place};
+use super::node::{self, Node};
+use super::paths::Paths;
+use super::report::Document;
+use super::wg::{self, Changes, Device, Mode};
+use super::{Failure, gossip, init, notify, seeds, serf};
+use crate::cluster::{Local, Member, Roster};
+use crate::mesh::WgKey;
+use crate::mesh::peers::diff;
+
+/// The first look after a change, and the last of a doubling sequence: a device is looked at often while things happen,
+/// and once a minute when nothing does.
+const SOON: Duration = Duration::from_secs(1);
+const LATE: Duration = Duration::from_secs(60);
+/// A device that is not there yet is looked for this often; the link's own events come first.
+const FIRST_SEARCH: Duration = Duration::from_millis(200);
+const LAST_SEARCH: Duration = Duration::from_secs(5);
+
+/// Runs until TERM or INT.
+pub fn start(paths: &Paths) -> Result<(), Failure> {
+    let node = Node::load(paths)?;
+    let failed = |error: std::io::Error| Failure::internal(format!("unable to start: {error}; trying again"));
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let ended = runtime.block_on(run(paths, &node)).map_err(failed);
+    // A join that still waits for an answer must not hold up the end.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn run(paths: &Paths, node: &Node) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (out, mut memberships) = mpsc::channel(1);
+    let mut agent = Agent::new(paths, node);
+    tokio::spawn(gossip::follow(agent.own(), out));
+    let mut changes = agent.changes().await;
+    agent.turn().await;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            membership = memberships.recv() => match membership {
+                Some(members) => agent.hear(members),
+                None => return Err(std::io::Error::other("the task that follows gossip ended")),
+            },
+            subscribed = next(&mut changes) => {
+                if !subscribed {
+                    changes = agent.changes().await;
+                }
+                agent.look_soon();
+            }
+            () = sleep_until(agent.due) => {}
+        }
+        agent.turn().await;
+    }
+    info!("ending; the tunnels stay as they are");
+    Ok(())
+}
+
+/// Waits for the link; for ever if nothing tells of it.
+async fn next(changes: &mut Option<Changes>) -> bool {
+    match changes {
+        Some(changes) => changes.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Agent<'a> {
+    paths: &'a Paths,
+    node: &'a Node,
+    local: Local,
+    roster: Roster,
+    members: Option<Vec<Member>>,
+    targets: Vec<String>,
+    device: Option<Device>,
+    /// The endpoints that were announced when the device was last brought in line.
+    announced: BTreeMap<WgKey, SocketAddr>,
+    /// When the device is looked at next, and how long after that again.
+    due: Instant,
+    pause: Duration,
+    ready: bool,
+    /// What was complained about last, so that it is said once.
+    complaint: String,
+    status: String,
+    written: String,
+}
+
+impl<'a> Agent<'a> {
+    fn new(paths: &'a Paths, node: &'a Node) -> Agent<'a> {
+        let local = Local { record: node.record(), subnet: node.subnet };
+        Agent {
+            paths,
+            node,
+            roster: Roster::new(local.clone()),
+            local,
+            members: None,
+            targets: init::targets(paths, node),
+            device: None,
+            announced: BTreeMap::new(),
+            due: Instant::now(),
+            pause: SOON,
+            ready: false,
+            complaint: String::new(),
+            status: String::new(),
+            written: String::new(),
+        }
+    }
+
+    fn own(&self) -> gossip::Own {
+        gossip::Own {
+            rpc: serf::RPC.to_owned(),
+            name: self.node.name.clone(),
+            tags: self.local.record.tags(&self.node.identity),
+            targets: self.targets.clone(),
+        }
+    }
+
+    fn interface(&self) -> &'a str {
+        &self.node.config.networking.interface
+    }
+
+    async fn changes(&mut self) -> Option<Changes> {
+        match wg::changes(self.interface()).await {
+            Ok(changes) => Some(changes),
+            Err(error) => {
+                warn!("unable to hear of changes of {}: {error}; looking every minute instead", self.interface());
+                None
+            }
+        }
+    }
+
+    /// Takes the membership, and says what is new in it.
+    fn hear(&mut self, members: Vec<Member>) {
+        for delta in self.roster.update(&members) {
+            if delta.is_warning() {
+                warn!("{delta}");
+            } else {
+                info!("{delta}");
+            }
+        }
+        if let Err(error) = seeds::keep(self.paths, &self.roster, &members) {
+            self.complain(format!(
+                "unable to keep the addresses of the other nodes: {error}; after a restart only NODE_JOIN is asked"
+            ));
+        }
+        self.members = Some(members);
+        self.look_soon();
+    }
+
+    fn look_soon(&mut self) {
+        self.due = Instant::now();
+        self.pause = if self.device.is_some() { SOON } else { FIRST_SEARCH };
+    }
+
+    /// Brings the device in line, writes the report, and says when to look again.
+    async fn turn(&mut self) {
+        let outcome = self.reconcile().await;
+        let absent = matches!(outcome, Err(wg::Error::Absent(_)));
+        if let Err(error) = &outcome {
+            if self.device.take().is_some() {
+                self.pause = FIRST_SEARCH;
+            }
+            let interface = self.interface();
+            if absent {
+                self.complain(format!("waiting for {interface}: there is no WireGuard link of that name yet"));
+            } else {
+                self.complain(format!("unable to change the peers of {interface}: {error}; trying again"));
+            }
+        } else if !std::mem::take(&mut self.complaint).is_empty() {
+            info!("{} is there, its peers are as they should be", self.interface());
+        }
+        self.report(outcome.is_err()).await;
+        self.due = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(if outcome.is_err() { LAST_SEARCH } else { LATE });
+    }
+
+    async fn reconcile(&mut self) -> Result<(), wg::Error> {
+        let device = match &mut self.device {
+            Some(device) => device,
+            None => self.device.insert(Device::open(&self.node.config.networking.interface).await?),
+        };
+        // Without a word from gossip yet, what the device has is as good as anything.
+        if self.members.is_none() {
+            return device.dump().await.map(drop);
+        }
+        let observed = device.dump().await?;
+        let announced = self.roster.announced();
+        let moved = |key: &WgKey| self.announced.get(key).is_some_and(|old| announced.get(key) != Some(old));
+        let operations = diff(&observed, &self.roster.desired(), &moved, node::now());
+        if !operations.is_empty() {
+            device.apply(&operations).await?;
+            self.pause = SOON;
+        }
+        self.announced = announced;
+        Ok(())
+    }
+
+    /// Writes peers.json, and tells the supervisor.
+    async fn report(&mut self, failed: bool) {
+        let Some(members) = &self.members else {
+            return self.tell(if failed { "waiting for wg0 and gossip" } else { "waiting for gossip" }.to_owned());
+        };
+        let mut document =
+            Document::new(&self.local, &self.node.config.networking.interface, members, &self.roster, &self.targets);
+        let observed = match &mut self.device {
+            Some(device) => device.dump().await.ok(),
+            None => None,
+        };
+        document.observe(mode(self.device.as_ref()), observed.as_ref(), node::now());
+        let (peers, connected) = document.counts();
+        let path = self.paths.peers_json();
+        let text = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
+        if text != self.written {
+            let written = files::folder(&path, false).and_then(|()| files::replace(&path, &text, false, Place::Run));
+            match written {
+                Ok(()) => self.written = text,
+                Err(error) => warn!("unable to write {}: {error}; 'node-agent peers' shows what was", path.display()),
+            }
+        }
+        if failed {
+            return self.tell(format!("waiting for {}", self.interface()));
+        }
+        let status = format!("{peers} peers, {connected} connected");
+        if !std::mem::replace(&mut self.ready, true) {
+            self.status.clone_from(&status);
+            return notify::ready(&status);
+        }
+        self.tell(status);
+    }
+
+    fn tell(&mut self, status: String) {
+        if status != self.status {
+            notify::status(&status);
+            self.status = status;
+        }
+    }
+
+    fn complain(&mut self, text: String) {
+        if text != self.complaint {
+            warn!("{text}");
+            self.complaint = text;
+        }
+    }
+}
+
+/// The device's mode in one word.
+pub fn mode(device: Option<&Device>) -> &'static str {
+    match device.map(Device::mode) {
+        Some(Mode::Kernel) => "kernel",
+        Some(Mode::Userspace) => "userspace",
+        None => "absent",
+    }
+}

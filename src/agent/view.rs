@@ -1,0 +1,258 @@
+//! `node-agent peers` and `node-agent status`: the last report, with what the device says this moment.
+
+use log::warn;
+use tokio::runtime::Builder;
+
+use super::paths::Paths;
+use super::report::{Document, Peer, VERSION};
+use super::wg::{self, Device};
+use super::{Failure, files, node, say, turn};
+
+/// Which table a person asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The peers.
+    Peers,
+    /// This node, gossip, and the peers.
+    Status,
+}
+
+/// Writes the view to stdout, as JSON if `json`.
+pub fn show(paths: &Paths, view: View, json: bool) -> Result<(), Failure> {
+    let mut document = read(paths)?;
+    let now = node::now();
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Failure::internal(format!("unable to look at the device: {error}; nothing was changed")))?;
+    match runtime.block_on(observe(&mut document, now)) {
+        Ok(()) | Err(wg::Error::Absent(_)) => {}
+        Err(error) => warn!("unable to look at {}: {error}; this is what was seen last", document.own.interface),
+    }
+    if json {
+        let text = serde_json::to_string_pretty(&document).map_err(|error| Failure::internal(error.to_string()))?;
+        return say(&(text + "\n"));
+    }
+    say(&match view {
+        View::Peers => peers(&document, now),
+        View::Status => status(&document, now),
+    })
+}
+
+async fn observe(document: &mut Document, now: u64) -> Result<(), wg::Error> {
+    match Device::open(&document.own.interface).await {
+        Ok(mut device) => {
+            let observed = device.dump().await?;
+            document.observe(turn::mode(Some(&device)), Some(&observed), now);
+            Ok(())
+        }
+        Err(wg::Error::Absent(name)) => {
+            document.observe(turn::mode(None), None, now);
+            Err(wg::Error::Absent(name))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn read(paths: &Paths) -> Result<Document, Failure> {
+    let path = paths.peers_json();
+    let failed = |cause: String| Failure {
+        code: 1,
+        text: format!("unable to read {}: {cause}; is 'node-agent start' running?", path.display()),
+    };
+    let text = files::read(&path).map_err(|error| failed(error.to_string()))?;
+    let text = text.ok_or_else(|| failed("no such file".to_owned()))?;
+    let document: Document = serde_json::from_str(&text).map_err(|error| failed(error.to_string()))?;
+    if document.version == VERSION {
+        Ok(document)
+    } else {
+        Err(failed(format!("it is of version {}, not {VERSION}", document.version)))
+    }
+}
+
+fn status(document: &Document, now: u64) -> String {
+    let own = &document.own;
+    let (all, connected) = document.counts();
+    let wireguard = match own.mode.as_str() {
+        "kernel" => format!("{}, in the kernel", own.interface),
+        "userspace" => format!("{}, in USERSPACE: this kernel has no WireGuard, so it is slower", own.interface),
+        _ => format!("{} is not there: waiting for it", own.interface),
+    };
+    let gossip: Vec<String> = document.gossip.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let refused = document.peers.iter().filter(|peer| peer.reason.is_some()).count();
+    let mut text = format!(
+        "node       {}\nnode id    {}\naddress    {}\nwireguard  {wireguard}\ngossip     {}\npeers      {all}, {connected} connected, {refused} refused\n",
+        own.name,
+        own.node_id,
+        own.address,
+        if gossip.is_empty() { "no members".to_owned() } else { gossip.join(", ") },
+    );
+    if !document.asking.is_empty() {
+        text.push_str(&format!("alone      asking {}\n", document.asking.join(", ")));
+    }
+    if !document.peers.is_empty() {
+        text.push('\n');
+        text.push_str(&peers(document, now));
+    }
+    text
+}
+
+fn peers(document: &Document, now: u64) -> String {
+    if document.peers.is_empty() {
+        return "no peers\n".to_owned();
+    }
+    let head = ["NAME", "ID", "ADDRESS", "ENDPOINT", "GOSSIP", "HANDSHAKE", "RX", "TX", "STATE"].map(str::to_owned);
+    let mut rows = vec![head];
+    rows.extend(document.peers.iter().map(|peer| row(peer, now)));
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..8).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            match widths.get(column) {
+                Some(width) => line.push_str(&format!("{cell:width$}  ")),
+                None => line.push_str(cell),
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(peer: &Peer, now: u64) -> [String; 9] {
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let state = match (&peer.reason, peer.connected, peer.handshake) {
+        (Some(reason), _, _) => format!("refused: {reason}"),
+        (None, true, _) => "connected".to_owned(),
+        (None, false, Some(_)) => "silent".to_owned(),
+        (None, false, None) => "no handshake yet".to_owned(),
+    };
+    let tunnel = |text: String| if peer.verified { text } else { "-".to_owned() };
+    [
+        printable(&peer.name),
+        or_dash(peer.node_id.as_deref().map(|id| id.get(..8).unwrap_or(id).to_owned())),
+        or_dash(peer.address.map(|address| address.to_string())),
+        or_dash(peer.endpoint.map(|endpoint| endpoint.to_string())),
+        peer.status.clone(),
+        or_dash(peer.handshake.map(|at| ago(now.saturating_sub(at)))),
+        tunnel(size(peer.rx)),
+        tunnel(size(peer.tx)),
+        printable(&state),
+    ]
+}
+
+/// A name may be anything; a terminal must not be made to do anything.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+fn ago(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s ago"),
+        120..7200 => format!("{} min ago", seconds / 60),
+        _ => format!("{} h ago", seconds / 3600),
+    }
+}
+
+fn size(bytes: u64) -> String {
+    let scaled = |unit: u64, name: &str| format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit);
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => scaled(1 << 10, "KiB"),
+        1_048_576..1_073_741_824 => scaled(1 << 20, "MiB"),
+        _ => scaled(1 << 30, "GiB"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ago, peers, size, status};
+    use crate::agent::report::{Document, Own, Peer, VERSION};
+
+    fn document() -> Document {
+        let peer = |name: &str| Peer {
+            name: name.to_owned(),
+            node_id: Some("4zvwRjXUKGfvwnParsHAS3HuSVzV5cA4McphgmoCtajS".to_owned()),
+            address: Some("10.42.227.168".parse().unwrap()),
+            endpoint: Some("172.30.0.12:51820".parse().unwrap()),
+            key: None,
+            status: "alive".to_owned(),
+            verified: true,
+            reason: None,
+            connected: true,
+            handshake: Some(1000),
+            rx: 1536,
+            tx: 42,
+        };
+        let refused = Peer {
+            verified: false,
+            connected: false,
+            handshake: None,
+            address: None,
+            endpoint: None,
+            reason: Some("its WireGuard key is held by member node2".to_owned()),
+            ..peer("no\u{1b}de9")
+        };
+        Document {
+            version: VERSION,
+            own: Own {
+                name: "node1".to_owned(),
+                node_id: "FAe4sisG95oZ42w7buUn5qEE4TAnfTTFPiguZUHmhiF".to_owned(),
+                address: "10.42.133.224".parse().unwrap(),
+                key: String::new(),
+                interface: "wg0".to_owned(),
+                mode: "userspace".to_owned(),
+            },
+            gossip: [("alive".to_owned(), 3), ("failed".to_owned(), 1)].into(),
+            asking: Vec::new(),
+            peers: vec![
+                peer("node2"),
+                Peer { connected: false, handshake: None, status: "failed".to_owned(), ..peer("node3") },
+                refused,
+            ],
+        }
+    }
+
+    #[test]
+    fn the_tables_are_as_a_person_reads_them() {
+        assert_eq!(
+            status(&document(), 1012),
+            "node       node1\n\
+             node id    FAe4sisG95oZ42w7buUn5qEE4TAnfTTFPiguZUHmhiF\n\
+             address    10.42.133.224\n\
+             wireguard  wg0, in USERSPACE: this kernel has no WireGuard, so it is slower\n\
+             gossip     3 alive, 1 failed\n\
+             peers      2, 1 connected, 1 refused\n\
+             \n\
+             NAME    ID        ADDRESS        ENDPOINT           GOSSIP  HANDSHAKE  RX       TX    STATE\n\
+             node2   4zvwRjXU  10.42.227.168  172.30.0.12:51820  alive   12 s ago   1.5 KiB  42 B  connected\n\
+             node3   4zvwRjXU  10.42.227.168  172.30.0.12:51820  failed  -          1.5 KiB  42 B  no handshake yet\n\
+             no?de9  4zvwRjXU  -              -                  alive   -          -        -     refused: its WireGuard key is held by member node2\n"
+        );
+    }
+
+    #[test]
+    fn a_node_that_is_alone_says_whom_it_asks() {
+        let mut alone = document();
+        alone.peers.clear();
+        alone.gossip = [("alive".to_owned(), 1)].into();
+        alone.asking = vec!["10.0.0.1:7946".to_owned(), "node1".to_owned()];
+        alone.own.mode = "absent".to_owned();
+        let text = status(&alone, 0);
+        assert!(text.ends_with(
+            "wireguard  wg0 is not there: waiting for it\ngossip     1 alive\npeers      0, 0 connected, 0 refused\n\
+             alone      asking 10.0.0.1:7946, node1\n"
+        ));
+        assert_eq!(peers(&alone, 0), "no peers\n");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([ago(0), ago(119), ago(120), ago(7200)], ["0 s ago", "119 s ago", "2 min ago", "2 h ago"]);
+        assert_eq!(
+            [size(1023), size(1024), size(1_572_864), size(1 << 31)],
+            ["1023 B", "1.0 KiB", "1.5 MiB", "2.0 GiB"]
+        );
+    }
+}
