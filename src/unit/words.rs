@@ -60,7 +60,7 @@ pub(super) fn failed(unit: &Unit, why: &Why) -> String {
         Why::Ended(how) | Why::EarlyEnd(how) if unit.permanent(*how) => "permanent-exit says so",
         _ => "restart = \"never\"",
     };
-    format!("unable to {} {}: {}; not trying again ({rule}) until it is asked for", verb(why), unit.name, cause(why))
+    format!("unable to {} {}: {}; not trying again: {rule}", verb(why), unit.name, cause(why))
 }
 
 pub(super) fn main_not_started(unit: &Unit, why: &Why) -> String {
@@ -165,8 +165,7 @@ impl Machine {
                 (!waits.is_empty()).then(|| format!("waiting for {}", waits.join(", ")))
             }
             State::Backoff { until, why } => Some(format!("{}; again in {}", cause(why), span(until.since(now)))),
-            State::Failed(why) if unit.main => Some(cause(why)),
-            State::Failed(why) => Some(format!("{}; start it by hand", cause(why))),
+            State::Failed(why) => Some(cause(why)),
             State::Starting { .. } => Some("not ready yet".to_owned()),
             State::Stopping(stop) => Some(
                 match stop.step {
