@@ -14,6 +14,9 @@ pub const MORE: &str = "/etc/cluster-os/units.d";
 /// Everything that does not outlive us.
 pub const RUNTIME: &str = "/run/cluster-os";
 
+/// The last table without a mistake, for a machine whose table has one.
+const LAST_GOOD: &str = "/var/lib/cluster-os/last-good-table";
+
 /// The files of the table as they were read, name and text.
 pub type Texts = Vec<(String, String)>;
 
@@ -49,6 +52,39 @@ pub fn texts(chosen: Option<&Path>) -> Result<Texts, String> {
 /// Every mistake, one a line.
 pub fn table(texts: &Texts) -> Result<Table, Vec<String>> {
     read::read(texts).map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+}
+
+/// Keeps `texts` as the last good table, if they are not what is kept already.
+///
+/// # Errors
+/// Why nothing was kept; what was kept before may be gone.
+pub fn keep(texts: &Texts) -> io::Result<()> {
+    let folder = Path::new(LAST_GOOD);
+    if kept().iter().map(|(_, text)| text).eq(texts.iter().map(|(_, text)| text)) {
+        return Ok(());
+    }
+    let new = folder.with_extension("new");
+    if new.exists() {
+        fs::remove_dir_all(&new)?;
+    }
+    fs::create_dir_all(&new)?;
+    for (number, (_, text)) in texts.iter().enumerate() {
+        fs::write(new.join(format!("{number:03}.toml")), text)?;
+    }
+    if folder.exists() {
+        fs::remove_dir_all(folder)?;
+    }
+    fs::rename(&new, folder)
+}
+
+/// The last good table; empty if there is none.
+pub fn kept() -> Texts {
+    let mut paths: Vec<PathBuf> = match fs::read_dir(LAST_GOOD) {
+        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+        Err(_) => Vec::new(),
+    };
+    paths.sort();
+    paths.iter().filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?))).collect()
 }
 
 /// Makes `/run/cluster-os` anew: whatever an earlier life left in it is gone. It is only touched if it is a directory of

@@ -6,7 +6,10 @@ use std::time::Duration;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::sys::power::{self, Power};
+use crate::sys::process;
 use crate::unit::{Goal, Verdict};
+
+use super::place::{self, Place};
 
 /// The longest that writing everything to disk may keep a machine up.
 const SYNC: Duration = Duration::from_secs(10);
@@ -22,7 +25,14 @@ pub fn halt(verdict: Verdict) -> u8 {
     if !power::sync_within(SYNC) {
         log::warn!("unable to write everything to disk within {} s; going on", SYNC.as_secs());
     }
-    unmount();
+    // Asked for by --mode, in somebody else's machine: its disks are not ours, and neither is its power.
+    if place::find() == Place::Appliance {
+        unmount();
+    }
+    if process::own_pid() != 1 {
+        log::error!("unable to end the machine: this process is not its PID 1; exiting");
+        return verdict.status;
+    }
     let errno = power::end(how);
     log::error!("unable to end the machine: {}; exiting", errno.desc());
     verdict.status

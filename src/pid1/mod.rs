@@ -73,26 +73,33 @@ pub fn run() -> u8 {
             return exit::USAGE;
         }
     };
+    let machine = place == Place::Appliance;
     let place = options.place.unwrap_or(place);
     if place == Place::Appliance {
         // Where it is refused, Ctrl-Alt-Del restarts at once, as the kernel does it without us.
         let _ = power::take_ctrl_alt_del();
     }
-    match options.act {
+    let status = match options.act {
+        // A machine has an init, whatever its kernel's command line asks for.
+        Act::Help | Act::Version | Act::Check if machine => be(options, place, entry, inherited),
         Act::Help => print(options::HELP),
         Act::Version => print(concat!("clusteros-init ", env!("CARGO_PKG_VERSION"), "\n")),
         Act::Check => check(&options),
         Act::Rescue => rescue::reap(place),
-        Act::Run => {
-            rescue::arm(place);
-            // Only a rescue that could not be run as a program of its own comes back here.
-            panic::catch_unwind(AssertUnwindSafe(|| live(options, place, entry, inherited)))
-                .unwrap_or_else(|_| rescue::reap(place))
-        }
-    }
+        Act::Run => be(options, place, entry, inherited),
+    };
+    // The end of PID 1 is a kernel panic.
+    if machine { rescue::reap(place) } else { status }
 }
 
-fn live(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> u8 {
+fn be(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> u8 {
+    rescue::arm(place);
+    // Only a rescue that could not be run as a program of its own comes back here.
+    panic::catch_unwind(AssertUnwindSafe(|| live(options, place, entry, inherited)))
+        .unwrap_or_else(|_| rescue::reap(place))
+}
+
+fn live(options: Options, place: Place, entry: Entry, mut inherited: Vec<RawFd>) -> u8 {
     let mut command = options.command;
     if place == Place::Appliance && !command.is_empty() {
         // A kernel passes on words of its own command line that it does not understand.
@@ -114,28 +121,38 @@ fn live(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> 
         boot::run(place == Place::Appliance);
         say::reopen();
     }
-    let table = match texts.and_then(|texts| if texts.is_empty() { Ok(None) } else { files::table(&texts).map(Some) }) {
-        Ok(None) if command.is_empty() && place == Place::Container => {
+    let table = match (texts.and_then(|texts| table(texts, place)), place) {
+        (Ok(None), Place::Container) if command.is_empty() => {
             log::error!("unable to find anything to do: there is neither a command nor {}; see --help", files::TABLE);
             return exit::CONFIGURATION;
         }
-        Ok(table) => table,
-        Err(mistakes) => {
+        (Ok(None), Place::Appliance) => {
+            log::error!("unable to find {}; starting a shell on the console alone", files::TABLE);
+            Some(console())
+        }
+        (Ok(table), _) => table,
+        (Err(mistakes), Place::Container) => {
             say_mistakes(&mistakes);
-            if place == Place::Container {
-                return exit::CONFIGURATION;
-            }
-            None
+            return exit::CONFIGURATION;
+        }
+        (Err(mistakes), Place::Appliance) => {
+            say_mistakes(&mistakes);
+            Some(last_good())
         }
     };
+    if command.is_empty() {
+        descriptor::close_inherited(inherited.split_off(0));
+        // A directory that we stay in cannot be unmounted.
+        let _ = std::env::set_current_dir("/");
+    }
     let logd = table.as_ref().and_then(|_| logd());
     let null = fs::File::options().read(true).write(true).open("/dev/null").ok();
     let alone = table.is_none();
-    if alone && place == Place::Container {
+    if alone {
         // Its output is the command's own.
         log::set_max_level(LevelFilter::Warn);
     }
-    let table = table.unwrap_or_else(|| if place == Place::Appliance { console() } else { Table::default() });
+    let table = table.unwrap_or_default();
     let table = match logd {
         Some(path) => table.with_logd(vec![path, "--dir".to_owned(), LOGS.to_owned(), "--stdout".to_owned()]),
         None => table,
@@ -151,6 +168,35 @@ fn live(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> 
         }
     };
     halt::halt(verdict)
+}
+
+/// The table in `texts`; none if there are none. A machine keeps a good one for the day that it has a bad one.
+fn table(texts: files::Texts, place: Place) -> Result<Option<Table>, Vec<String>> {
+    if texts.is_empty() {
+        return Ok(None);
+    }
+    let table = files::table(&texts)?;
+    if place == Place::Appliance
+        && let Err(error) = files::keep(&texts)
+    {
+        log::warn!("unable to keep the unit table for a day when it is damaged: {error}; going on");
+    }
+    Ok(Some(table))
+}
+
+/// What a machine starts whose table is damaged.
+fn last_good() -> Table {
+    let texts = files::kept();
+    match files::table(&texts) {
+        Ok(table) if !texts.is_empty() => {
+            log::warn!("the unit table is damaged; starting the last good one");
+            table
+        }
+        Ok(_) | Err(_) => {
+            log::error!("unable to find a last good unit table; starting a shell on the console alone");
+            console()
+        }
+    }
 }
 
 /// Where the units' lines are kept.
@@ -191,8 +237,9 @@ fn logd() -> Option<String> {
 
 /// What a machine without a table gets: a shell, if there is one.
 fn console() -> Table {
-    let shell = "/bin/sh";
-    let units = if Path::new(shell).exists() { vec![Unit::new("console", vec![shell.to_owned()])] } else { Vec::new() };
+    let shell = "exec /bin/sh -i </dev/console >/dev/console 2>&1";
+    let exec = ["/bin/sh", "-c", shell].map(str::to_owned).to_vec();
+    let units = if Path::new("/bin/sh").exists() { vec![Unit::new("console", exec)] } else { Vec::new() };
     Table { units }
 }
 

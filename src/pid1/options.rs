@@ -16,7 +16,7 @@ pub struct Options {
     pub command: Vec<OsString>,
     /// What to do.
     pub act: Act,
-    /// `--drill`: break down at SIGUSR2. Debug builds only.
+    /// `--drill`: break down when [`super::drill`] says. Debug builds only.
     pub drill: bool,
 }
 

@@ -22,8 +22,9 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 /// The exit status: an internal error.
 const STATUS: u8 = 70;
 
-/// From now on a panic is said in one line, and then this process becomes a bare reaper under the same pid.
+/// From now on a panic or a fault is said in one line, and then this process becomes a bare reaper under the same pid.
 pub fn arm(place: Place) {
+    renewal::renew_on_fault(call(place), super::say::console());
     std::panic::set_hook(Box::new(move |panic| {
         super::say::to_console();
         let cause = panic.payload();
@@ -40,18 +41,22 @@ pub fn arm(place: Place) {
 
 /// Becomes the reaper in a fresh image of our own program; returns only if there is none.
 pub fn become_reaper(place: Place) {
-    let mode = match place {
-        Place::Container => "container",
-        Place::Appliance => "appliance",
-    };
-    let words = [super::say::PROGRAM, "--mode", mode, "--rescue"];
-    let words: Vec<CString> = words.iter().filter_map(|word| CString::new(*word).ok()).collect();
-    let errno = renewal::renew(&words);
+    let errno = renewal::renew(&call(place));
     super::say::text(&format!(
         "{}: warning: unable to run our own program again: {}; reaping in the broken one\n",
         super::say::PROGRAM,
         errno.desc()
     ));
+}
+
+/// The arguments that make our program the reaper.
+fn call(place: Place) -> Vec<CString> {
+    let mode = match place {
+        Place::Container => "container",
+        Place::Appliance => "appliance",
+    };
+    let words = [super::say::PROGRAM, "--mode", mode, "--rescue"];
+    words.iter().filter_map(|word| CString::new(*word).ok()).collect()
 }
 
 /// Reaps until told to end, then ends every child and this process or the machine.
@@ -105,7 +110,9 @@ pub fn reap(place: Place) -> u8 {
         Place::Container => STATUS,
         Place::Appliance => {
             power::sync_within(Duration::from_secs(10));
-            power::end(power::Power::Restart);
+            if process::own_pid() == 1 {
+                power::end(power::Power::Restart);
+            }
             STATUS
         }
     }

@@ -50,6 +50,11 @@ pub fn to_console() {
     PIPE.store(-1, Ordering::Relaxed);
 }
 
+/// Where our stderr is written to, without waiting if that can be had.
+pub fn console() -> RawFd {
+    CONSOLE.load(Ordering::Relaxed)
+}
+
 /// Writes `text`, which ends in a newline, as it is: line by line, so that it is cut between lines if at all.
 pub fn text(text: &str) {
     for line in text.split_inclusive('\n') {

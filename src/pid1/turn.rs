@@ -5,8 +5,6 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
-use nix::libc::SIGUSR2;
-
 use crate::control::signal::QUIET;
 use crate::control::{Meaning, Mode, meaning};
 use crate::sys::poll::Wait;
@@ -116,7 +114,7 @@ impl Node {
         })
     }
 
-    /// Runs the node to its end. `breakable`: SIGUSR2 breaks it, for a drill.
+    /// Runs the node to its end. `breakable`: signals break it, for a drill.
     pub fn run(&mut self, breakable: bool) -> Verdict {
         loop {
             self.tell(Event::Tick);
@@ -232,7 +230,9 @@ impl Node {
     fn take_signals(&mut self, breakable: bool) {
         for _ in 0..SIGNALS {
             let Some(received) = self.signals.next() else { return };
-            drill::panic_if(breakable && received.signal == SIGUSR2);
+            if breakable {
+                drill::break_at(received.signal);
+            }
             // Our own: SIGPIPE from a write of ours, which has told us so already.
             if received.pid != process::own_pid() {
                 self.obey(received);

@@ -41,11 +41,11 @@ pub fn no_namespaces() -> Option<&'static str> {
     }
 }
 
-/// A new directory under the system's own place for temporary files.
+/// A new directory; not under `/tmp`, on which a machine mounts something.
 pub fn directory(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("clusteros-{}-{number}-{name}", std::process::id()));
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}-{name}", std::process::id()));
     fs::create_dir_all(&path).expect("a temporary directory");
     path
 }
@@ -88,7 +88,8 @@ impl Plan {
         self
     }
 
-    /// As `sh` text right before the program, such as `env --block-signal`, or after it, such as `<&-`: `{}` is the program.
+    /// As `sh` text right before the program, such as `env --block-signal`, or after it, such as `<&-`: `{}` is the
+    /// program with its arguments, `@` the node's directory.
     pub fn started_as(mut self, text: &str) -> Plan {
         self.before = text.to_owned();
         self
@@ -106,10 +107,10 @@ impl Plan {
         self
     }
 
-    /// Starts it, in mount, uts and ipc namespaces of its own, with `/run` and `/var/log` in its directory.
+    /// Starts it, in mount, uts and ipc namespaces of its own, with `/run`, `/var/log` and `/var/lib` in its directory.
     pub fn start(self) -> Node {
         let dir = directory(&self.name);
-        for part in ["run", "log"] {
+        for part in ["run", "log", "lib"] {
             fs::create_dir(dir.join(part)).expect("a part of the node's directory");
         }
         let at = dir.display().to_string();
@@ -120,8 +121,10 @@ impl Plan {
         }
         words.extend(self.arguments.iter().map(|word| word.replace('@', &at)));
         let call = if self.before.is_empty() { "{}".to_owned() } else { self.before.clone() };
-        let call = call.replace("{}", "\"$@\"");
-        let script = format!("mount --bind {at}/run /run && mount --bind {at}/log /var/log && exec {call}");
+        let call = call.replace("@/", &format!("{at}/")).replace("{}", "\"$@\"");
+        let script = format!(
+            "mount --bind {at}/run /run && mount --bind {at}/log /var/log && mount --bind {at}/lib /var/lib && exec {call}"
+        );
         let mut command = Command::new("unshare");
         command.args(["--mount", "--uts", "--ipc", "--fork", "--kill-child"]);
         if self.pid_namespace {

@@ -63,22 +63,68 @@ fn a_command_beside_a_table_ends_it() {
 fn a_broken_init_becomes_a_reaper_that_keeps_the_children() {
     need!("a_broken_init", kit::no_namespaces());
     need!("a_broken_init", (!cfg!(debug_assertions)).then_some("a release build cannot be broken on purpose"));
-    let table =
-        format!("{SLEEPER}[unit.parent]\nexec = [\"sh\", \"-c\", \"while :; do (true &); sleep 0.05; done\"]\n");
-    let mut node = Plan::new("broken").table(&table).arguments(&["--drill"]).start();
-    node.wait_state("sleeper", "up");
+    for (signal, said) in [(12, "unable to go on: a drill"), (28, "unable to go on: a fault of its own, signal 11")] {
+        let table =
+            format!("{SLEEPER}[unit.parent]\nexec = [\"sh\", \"-c\", \"while :; do (true &); sleep 0.05; done\"]\n");
+        let mut node = Plan::new("broken").table(&table).arguments(&["--drill"]).start();
+        node.wait_state("sleeper", "up");
+        node.wait_for("events", "up");
+        let child = node.unit_pid("sleeper").expect("its pid");
+        node.signal(signal);
+        let call = || std::fs::read_to_string(format!("/proc/{}/cmdline", node.pid)).unwrap_or_default();
+        wait_until("the reaper runs", SOON, || call().contains("--rescue"));
+        node.wait_for("out", said);
+        assert!(kit::lives(child));
+        // Orphans go on coming: at some moment after this, none is a zombie.
+        std::thread::sleep(Duration::from_millis(500));
+        wait_until("no zombie is left", SOON, || kit::zombies(node.pid) == 0);
+        assert!(kit::lives(child));
+        node.signal(15);
+        assert_eq!(node.end(), 70);
+        assert!(node.read("events").contains("bye"));
+    }
+}
+
+#[test]
+fn a_fault_that_somebody_sends_breaks_nothing() {
+    need!("a_fault_that_somebody_sends", kit::no_namespaces());
+    let mut node = Plan::new("sent").table(SLEEPER).start();
     node.wait_for("events", "up");
-    let child = node.unit_pid("sleeper").expect("its pid");
-    node.signal(12);
-    let call = || std::fs::read_to_string(format!("/proc/{}/cmdline", node.pid)).unwrap_or_default();
-    wait_until("the reaper runs", SOON, || call().contains("--rescue"));
-    assert!(node.read("out").contains("unable to go on: a drill"), "{}", node.read("out"));
-    assert!(kit::lives(child));
-    // Orphans go on coming: at some moment after this, none is a zombie.
-    std::thread::sleep(Duration::from_millis(500));
-    wait_until("no zombie is left", SOON, || kit::zombies(node.pid) == 0);
-    assert!(kit::lives(child));
+    for fault in [11, 6, 7, 4, 8, 5, 31] {
+        node.signal(fault);
+    }
     node.signal(15);
-    assert_eq!(node.end(), 70);
-    assert!(node.read("events").contains("bye"));
+    assert_eq!(node.end(), 0);
+}
+
+#[test]
+fn a_machine_ends_as_it_is_told() {
+    need!("a_machine_ends", kit::no_namespaces());
+    // In a namespace of its own, reboot(2) ends PID 1 by SIGHUP for a restart and by SIGINT for the rest.
+    for (signal, status) in [(30, 130), (38, 130), (37, 130), (39, 129), (2, 129)] {
+        let mut node = Plan::new("machine").table(SLEEPER).arguments(&["--mode", "appliance"]).start();
+        node.wait_for("events", "up");
+        node.signal(15);
+        node.wait_for("out", "TERM");
+        assert!(!node.read("events").contains("bye"));
+        node.signal(signal);
+        assert_eq!(node.end(), status, "signal {signal}");
+        assert!(node.read("events").contains("bye"));
+    }
+}
+
+#[test]
+fn a_machine_with_a_damaged_table_starts_the_last_good_one() {
+    need!("a_machine_with_a_damaged_table", kit::no_namespaces());
+    let damage = "sh -c 'echo nonsense > @/units.toml; exec \"$@\"' sh {}";
+    let keep = "sh -c 'mkdir -p /var/lib/cluster-os/last-good-table && cp @/units.toml /var/lib/cluster-os/last-good-table/000.toml && echo nonsense > @/units.toml && exec \"$@\"' sh {}";
+    let node = Plan::new("kept").table(SLEEPER).arguments(&["--mode", "appliance"]).start();
+    node.wait_for("events", "up");
+    assert_eq!(node.read("lib/cluster-os/last-good-table/000.toml"), node.read("units.toml"));
+    let node = Plan::new("damaged").table(SLEEPER).started_as(keep).arguments(&["--mode", "appliance"]).start();
+    node.wait_for("events", "up");
+    assert!(node.read("out").contains("the unit table is damaged; starting the last good one"), "{}", node.read("out"));
+    let node = Plan::new("lost").table(SLEEPER).started_as(damage).arguments(&["--mode", "appliance"]).start();
+    node.wait_for("out", "unable to find a last good unit table");
+    node.wait_state("logd", "up");
 }
