@@ -84,23 +84,25 @@ impl Document {
             *gossip.entry(member.status.word().to_owned()).or_insert(0) += 1;
         }
         let alive = |member: &Member| member.name != record.name && member.status == Status::Alive;
-        let verified: BTreeMap<&str, _> = roster.verified().map(|peer| (peer.record().name.as_str(), peer)).collect();
-        let refused: BTreeMap<&str, _> = roster.refused().collect();
-        let mut peers: Vec<Peer> = members
-            .iter()
-            .filter_map(|member| match (verified.get(member.name.as_str()), refused.get(member.name.as_str())) {
-                (Some(peer), _) => Some(Peer {
-                    node_id: Some(peer.record().node_id.to_string()),
-                    address: Some(peer.record().address),
-                    endpoint: Some(peer.endpoint()),
-                    key: Some(peer.record().key.to_string()),
-                    verified: true,
-                    ..Peer::of(member)
-                }),
-                (None, Some(refusal)) => Some(Peer { reason: Some(refusal.to_string()), ..Peer::of(member) }),
-                (None, None) => None,
+        let mut peers: Vec<Peer> = roster
+            .verified()
+            .map(|peer| Peer {
+                node_id: Some(peer.record().node_id.to_string()),
+                address: Some(peer.record().address),
+                endpoint: Some(peer.endpoint()),
+                key: Some(peer.record().key.to_string()),
+                verified: true,
+                ..Peer::new(&peer.record().name, peer.status())
             })
             .collect();
+        let refused: BTreeMap<&str, _> = roster.refused().collect();
+        peers.extend(members.iter().filter_map(|member| {
+            Some(Peer {
+                node_id: claimed_id(member).map(|id| id.to_string()),
+                reason: Some(refused.get(member.name.as_str())?.to_string()),
+                ..Peer::new(&member.name, member.status)
+            })
+        }));
         peers.sort_by(|a, b| a.name.cmp(&b.name));
         Document {
             version: VERSION,
@@ -139,14 +141,14 @@ impl Document {
 }
 
 impl Peer {
-    fn of(member: &Member) -> Peer {
+    fn new(name: &str, status: Status) -> Peer {
         Peer {
-            name: member.name.clone(),
-            node_id: claimed_id(member).map(|id| id.to_string()),
+            name: name.to_owned(),
+            node_id: None,
             address: None,
             endpoint: None,
             key: None,
-            status: member.status.word().to_owned(),
+            status: status.word().to_owned(),
             verified: false,
             reason: None,
             connected: false,

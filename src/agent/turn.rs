@@ -19,7 +19,7 @@ use super::wg::{self, Changes, Device, Mode};
 use super::{Failure, gossip, init, notify, seeds, serf};
 use crate::cluster::{Local, Member, Roster};
 use crate::mesh::WgKey;
-use crate::mesh::peers::diff;
+use crate::mesh::peers::{Operation, diff};
 
 /// The first look after a change, and the last of a doubling sequence: a device is looked at often while things happen,
 /// and once a minute when nothing does.
@@ -144,7 +144,7 @@ impl<'a> Agent<'a> {
 
     /// Takes the membership, and says what is new in it.
     fn hear(&mut self, members: Vec<Member>) {
-        for delta in self.roster.update(&members) {
+        for delta in self.roster.update(&members, node::now()) {
             if delta.is_warning() {
                 warn!("{delta}");
             } else {
@@ -192,14 +192,15 @@ impl<'a> Agent<'a> {
             Some(device) => device,
             None => self.device.insert(Device::open(&self.node.config.networking.interface).await?),
         };
-        // Without a word from gossip yet, what the device has is as good as anything.
-        if self.members.is_none() {
-            return device.dump().await.map(drop);
-        }
         let observed = device.dump().await?;
+        // Without a word from gossip yet, what the device has is as good as anything.
+        let Some(members) = &self.members else { return Ok(()) };
         let announced = self.roster.announced();
         let moved = |key: &WgKey| self.announced.get(key).is_some_and(|old| announced.get(key) != Some(old));
-        let operations = diff(&observed, &self.roster.desired(), &moved, node::now());
+        let mut operations = diff(&observed, &self.roster.desired(), &moved, node::now());
+        // A gossip that shows nobody else has just begun: that is no reason to close a tunnel that an agent before this
+        // one opened.
+        operations.retain(|operation| members.len() > 1 || !matches!(operation, Operation::Remove(_)));
         if !operations.is_empty() {
             device.apply(&operations).await?;
             self.pause = SOON;

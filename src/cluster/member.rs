@@ -39,7 +39,7 @@ pub enum Status {
     Left,
     /// It does not answer. Its tunnel may still work: it stays a peer.
     Failed,
-    /// A word that gossip does not have today.
+    /// Gossip says nothing of it, or a word that it does not have today.
     Unknown,
 }
 
@@ -98,6 +98,11 @@ impl Verified {
     /// What gossip thinks of it.
     pub fn status(&self) -> Status {
         self.status
+    }
+
+    /// The same, no longer shown by gossip.
+    pub(super) fn forgotten(&self) -> Verified {
+        Verified { status: Status::Unknown, ..self.clone() }
     }
 
     /// The peer that it is.

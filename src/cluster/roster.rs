@@ -12,6 +12,10 @@ use crate::mesh::record::Flaw;
 /// Generations of nodes that are gone are remembered for this many nodes at most.
 const REMEMBERED: usize = 4096;
 
+/// A peer that gossip does not show at all is kept this many seconds: gossip that was restarted knows nobody at first,
+/// and that is no reason to close a tunnel.
+pub const GRACE: u64 = 600;
+
 /// Who is in, who is out, and why.
 #[derive(Clone, Debug)]
 pub struct Roster {
@@ -19,6 +23,8 @@ pub struct Roster {
     verified: BTreeMap<String, Verified>,
     refused: BTreeMap<String, Refusal>,
     newest: BTreeMap<NodeId, u64>,
+    /// Since when gossip does not show a peer, in seconds.
+    missing: BTreeMap<String, u64>,
 }
 
 /// What is different since the last look. Said once.
@@ -75,15 +81,27 @@ impl Display for Facts<'_> {
 impl Roster {
     /// The empty roster of a node.
     pub fn new(local: Local) -> Roster {
-        Roster { local, verified: BTreeMap::new(), refused: BTreeMap::new(), newest: BTreeMap::new() }
+        Roster {
+            local,
+            verified: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            missing: BTreeMap::new(),
+        }
     }
 
-    /// Takes the whole membership as gossip shows it now; answers with what changed.
+    /// Takes the whole membership as gossip shows it at `now`, in seconds of any clock; answers with what changed.
     ///
     /// Every node settles conflicts the same way. One node id under two names: the newer record keeps it. One WireGuard
     /// key or address under two ids: the smaller id keeps it.
-    pub fn update(&mut self, members: &[Member]) -> Vec<Delta> {
-        let (candidates, mut refused) = self.judge(members);
+    pub fn update(&mut self, members: &[Member], now: u64) -> Vec<Delta> {
+        let (mut candidates, mut refused) = self.judge(members);
+        candidates.extend(self.kept(members, now));
+        // The order in which they may claim: by id, and of one id the newest record first.
+        candidates.sort_by(|a, b| {
+            let (a, b) = (a.record(), b.record());
+            a.node_id.cmp(&b.node_id).then(b.generation.cmp(&a.generation)).then(a.name.cmp(&b.name))
+        });
         let mut verified = BTreeMap::new();
         let mut ids: BTreeMap<NodeId, String> = BTreeMap::new();
         let mut keys = BTreeMap::new();
@@ -140,8 +158,17 @@ impl Roster {
         self.verified.values().map(|peer| (peer.record().key, peer.endpoint())).collect()
     }
 
-    /// Judges each member by itself. The candidates come in the order in which they may claim: by id, and of one id the
-    /// newest record first.
+    /// The peers that gossip does not show any more, but not for long.
+    fn kept(&mut self, members: &[Member], now: u64) -> Vec<Verified> {
+        let shown: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
+        self.missing.retain(|name, _| !shown.contains(name.as_str()) && self.verified.contains_key(name));
+        let gone = self.verified.iter().filter(|(name, _)| !shown.contains(name.as_str()));
+        gone.filter(|(name, _)| now.saturating_sub(*self.missing.entry(String::clone(name)).or_insert(now)) < GRACE)
+            .map(|(_, peer)| peer.forgotten())
+            .collect()
+    }
+
+    /// Judges each member by itself.
     fn judge(&self, members: &[Member]) -> (Vec<Verified>, BTreeMap<String, Refusal>) {
         let mut candidates = Vec::new();
         let mut refused = BTreeMap::new();
@@ -163,10 +190,6 @@ impl Roster {
                 }
             }
         }
-        candidates.sort_by(|a, b| {
-            let (a, b) = (a.record(), b.record());
-            a.node_id.cmp(&b.node_id).then(b.generation.cmp(&a.generation)).then(a.name.cmp(&b.name))
-        });
         (candidates, refused)
     }
 
@@ -238,7 +261,7 @@ mod tests {
     fn a_member_comes_in_once_and_is_said_once() {
         let mut roster = Roster::new(local());
         let members = [joined(1, "node1"), joined(2, "node2")];
-        let deltas = roster.update(&members);
+        let deltas = roster.update(&members, 0);
         assert_eq!(
             deltas.iter().map(ToString::to_string).collect::<Vec<_>>(),
             [format!(
@@ -247,7 +270,7 @@ mod tests {
                 record(&identity(2), "").address
             )]
         );
-        assert_eq!(roster.update(&members), []);
+        assert_eq!(roster.update(&members, 0), []);
         assert_eq!(roster.desired().len(), 1);
     }
 
@@ -255,20 +278,33 @@ mod tests {
     fn a_peer_stays_while_failed_and_goes_when_it_left() {
         let mut roster = Roster::new(local());
         let mut members = [joined(2, "node2")];
-        roster.update(&members);
+        roster.update(&members, 0);
         members[0].status = Status::Failed;
-        assert_eq!(roster.update(&members), [Delta::Failed("node2".to_owned())]);
+        assert_eq!(roster.update(&members, 0), [Delta::Failed("node2".to_owned())]);
         assert_eq!(roster.desired().len(), 1);
         members[0].status = Status::Alive;
-        assert_eq!(roster.update(&members), [Delta::Returned("node2".to_owned())]);
+        assert_eq!(roster.update(&members, 0), [Delta::Returned("node2".to_owned())]);
         members[0].status = Status::Leaving;
-        assert_eq!(roster.update(&members), []);
+        assert_eq!(roster.update(&members, 0), []);
         members[0].status = Status::Left;
-        assert_eq!(roster.update(&members), [Delta::Left("node2".to_owned())]);
+        assert_eq!(roster.update(&members, 0), [Delta::Left("node2".to_owned())]);
         assert_eq!(roster.desired(), []);
         members[0].status = Status::Alive;
-        assert!(matches!(roster.update(&members)[..], [Delta::CameIn(_)]));
-        assert_eq!(roster.update(&[]), [Delta::Left("node2".to_owned())]);
+        assert!(matches!(roster.update(&members, 0)[..], [Delta::CameIn(_)]));
+    }
+
+    #[test]
+    fn a_gossip_that_forgot_everyone_closes_no_tunnel_at_once() {
+        let mut roster = Roster::new(local());
+        let members = [joined(1, "node1"), joined(2, "node2")];
+        roster.update(&members, 0);
+        assert_eq!(roster.update(&members[..1], 100), []);
+        assert_eq!((roster.desired().len(), roster.verified().next().unwrap().status()), (1, Status::Unknown));
+        assert_eq!(roster.update(&members, 200), []);
+        assert_eq!(roster.update(&members[..1], 300), []);
+        assert_eq!(roster.update(&members[..1], 300 + super::GRACE - 1), []);
+        assert_eq!(roster.update(&members[..1], 300 + super::GRACE), [Delta::Left("node2".to_owned())]);
+        assert_eq!(roster.desired(), []);
     }
 
     #[test]
@@ -277,7 +313,7 @@ mod tests {
         let mut impostor = joined(2, "node2");
         impostor.name = "node9".to_owned();
         let members = [impostor, joined(2, "node2")];
-        let deltas = roster.update(&members);
+        let deltas = roster.update(&members, 0);
         assert_eq!(
             deltas[1].to_string(),
             "unable to let member node9 in: it carries the record of node2: the name differs from the signed name (an \
@@ -285,7 +321,7 @@ mod tests {
         );
         assert!(deltas[1].is_warning());
         assert_eq!(names(&roster), ["node2"]);
-        assert_eq!(roster.update(&members), []);
+        assert_eq!(roster.update(&members, 0), []);
     }
 
     #[test]
@@ -294,7 +330,7 @@ mod tests {
         let own = joined(1, "node1");
         let mut impostor = own.clone();
         impostor.name = "node9".to_owned();
-        let deltas = roster.update(&[own, impostor]);
+        let deltas = roster.update(&[own, impostor], 0);
         let copied = Refusal::Copied { signed_for: "node1".to_owned() };
         assert_eq!(deltas, [Delta::Refused("node9".to_owned(), copied)]);
     }
@@ -306,7 +342,7 @@ mod tests {
         let mut same_address = record(&large, "alpha");
         same_address.address = record(&small, "").address;
         let mut roster = Roster::new(local());
-        roster.update(&[member(&same_address, &large), kept.clone()]);
+        roster.update(&[member(&same_address, &large), kept.clone()], 0);
         assert_eq!(names(&roster), ["zeta"]);
         let refused: Vec<_> = roster.refused().map(|(name, refusal)| (name.to_owned(), refusal.clone())).collect();
         assert_eq!(refused, [("alpha".to_owned(), Refusal::AddressHeld(same_address.address, "zeta".to_owned()))]);
@@ -314,7 +350,7 @@ mod tests {
         let mut same_key = record(&large, "alpha");
         same_key.key = small.wireguard_key();
         let mut roster = Roster::new(local());
-        roster.update(&[member(&same_key, &large), kept]);
+        roster.update(&[member(&same_key, &large), kept], 0);
         assert_eq!(roster.refused().next(), Some(("alpha", &Refusal::KeyHeld("zeta".to_owned()))));
     }
 
@@ -324,9 +360,9 @@ mod tests {
         let mut other = record(&large, "alpha");
         other.address = record(&small, "").address;
         let mut roster = Roster::new(local());
-        roster.update(&[member(&other, &large)]);
+        roster.update(&[member(&other, &large)], 0);
         assert_eq!(names(&roster), ["alpha"]);
-        let deltas = roster.update(&[member(&other, &large), member(&record(&small, "zeta"), &small)]);
+        let deltas = roster.update(&[member(&other, &large), member(&record(&small, "zeta"), &small)], 0);
         assert!(
             matches!(&deltas[..], [Delta::CameIn(_), Delta::Refused(name, Refusal::AddressHeld(..))] if name == "alpha")
         );
@@ -339,10 +375,12 @@ mod tests {
         newer.generation = 11;
         let mut roster = Roster::new(local());
         let old = member(&record(&other, "node2"), &other);
-        roster.update(&[old.clone(), member(&newer, &other)]);
+        roster.update(&[old.clone(), member(&newer, &other)], 0);
         assert_eq!(names(&roster), ["renamed"]);
         assert_eq!(roster.refused().next(), Some(("node2", &Refusal::IdHeld("renamed".to_owned()))));
-        roster.update(&[old]);
+        let mut left = member(&newer, &other);
+        left.status = Status::Left;
+        roster.update(&[old, left], 0);
         assert_eq!(roster.refused().next(), Some(("node2", &Refusal::Older { carries: 10, seen: 11 })));
     }
 
@@ -350,9 +388,9 @@ mod tests {
     fn an_announced_change_is_said_and_followed() {
         let mut roster = Roster::new(local());
         let mut members = [joined(2, "node2")];
-        roster.update(&members);
+        roster.update(&members, 0);
         members[0].addr = "172.30.0.77".parse().unwrap();
-        assert!(matches!(roster.update(&members)[..], [Delta::Changed(_)]));
+        assert!(matches!(roster.update(&members, 0)[..], [Delta::Changed(_)]));
         assert_eq!(roster.announced().values().next().unwrap().to_string(), "172.30.0.77:51820");
     }
 }
