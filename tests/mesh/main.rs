@@ -1,0 +1,12 @@
+//! wg0 for real: two nodes in network namespaces of their own, with a wire between them. Needs root.
+//!
+//! Where the kernel has WireGuard the same scenes run with it, and so do those that only it can play.
+
+#[path = "../kit/mod.rs"]
+#[expect(dead_code, reason = "the rest is for the tests of PID 1")]
+mod kit;
+
+mod kernel;
+mod refusals;
+mod scenes;
+mod world;

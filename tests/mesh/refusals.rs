@@ -1,0 +1,99 @@
+//! What cannot be done is said in one line, with what to do about it.
+
+use std::net::UdpSocket;
+use std::process::{Command, Output};
+
+use crate::need;
+use crate::world::{Node, no_kernel_wireguard, no_network, no_wireguard};
+
+fn refused(node: &Node, output: &Output, code: i32, cause: &str) {
+    let expected = format!("node-agent: error: unable to bring up {}: {cause}\n", node.interface);
+    assert_eq!(
+        (String::from_utf8_lossy(&output.stderr).as_ref(), output.status.code()),
+        (expected.as_str(), Some(code))
+    );
+    assert_eq!(node.index(), None);
+    assert!(!node.socket().exists());
+}
+
+fn through(node: &Node, before: &[&str]) -> Output {
+    node.namespace.enter(|| node.command_through(before, &["wg0"]).output().expect("the program"))
+}
+
+#[test]
+fn without_the_capability() {
+    let before = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"];
+    let tried = Command::new(before[0]).args(&before[1..]).arg("true").output();
+    let able = tried.is_ok_and(|output| output.status.success());
+    need!(
+        "without_the_capability",
+        no_network().or_else(|| (!able).then(|| "no setpriv(1) that drops capabilities".to_owned()))
+    );
+    let node = Node::new();
+    let output = through(&node, &before);
+    let cause = "no permission to change the network; give the container CAP_NET_ADMIN (--cap-add NET_ADMIN)";
+    refused(&node, &output, 78, cause);
+}
+
+#[test]
+fn without_a_tun_device() {
+    need!("without_a_tun_device", no_wireguard());
+    if no_kernel_wireguard().is_none() {
+        eprintln!("skipped: without_a_tun_device: the kernel has WireGuard");
+        return;
+    }
+    let node = Node::new();
+    for (options, cause) in [("ro", "No such file or directory"), ("nodev", "Permission denied")] {
+        let hide = format!("mount -t tmpfs -o {options} none /dev/net && exec \"$@\"");
+        let output = through(&node, &["unshare", "--mount", "sh", "-c", &hide, "sh"]);
+        let text = format!(
+            "this kernel has no WireGuard and /dev/net/tun cannot be used ({cause}); \
+             load the wireguard module on the host, or give the container --device /dev/net/tun"
+        );
+        refused(&node, &output, 1, &text);
+    }
+}
+
+#[test]
+fn with_a_taken_port() {
+    need!("with_a_taken_port", no_wireguard());
+    let node = Node::new();
+    let taken = node.namespace.enter(|| UdpSocket::bind("0.0.0.0:51820")).expect("the port");
+    let output = node.run(&["wg0"]);
+    let expected = format!(
+        "node-agent: error: unable to bring up {}: UDP port 51820 is taken by another program; \
+         stop it, or choose another port with WIREGUARD_PORT\n",
+        node.interface
+    );
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((text.as_ref(), output.status.code()), (expected.as_str(), Some(1)));
+    drop(taken);
+    let (mut agent, _) = node.up();
+    assert!(node.run(&["wg0", "--down"]).status.success());
+    agent.ended();
+}
+
+#[test]
+fn a_link_that_is_not_ours() {
+    need!("a_link_that_is_not_ours", no_network());
+    let node = Node::new();
+    node.namespace.enter(|| {
+        crate::world::block_on(async {
+            let (connection, handle, _) = rtnetlink::new_connection().expect("rtnetlink");
+            let _connection = tokio::spawn(connection);
+            let link = rtnetlink::LinkVeth::new(&node.interface, "other").build();
+            handle.link().add(link).execute().await.expect("a link");
+        });
+    });
+    for (arguments, verb) in [(["wg0"].as_slice(), "bring up"), (&["wg0", "--down"], "take down")] {
+        let output = node.run(arguments);
+        let expected = format!(
+            "node-agent: error: unable to {verb} {0}: {0} is there already and is not ours (veth); \
+             remove it, or choose another name\n",
+            node.interface
+        );
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((text.as_ref(), output.status.code()), (expected.as_str(), Some(78)));
+        assert!(node.index().is_some());
+    }
+}
