@@ -164,6 +164,8 @@ is_init() { [ "$(cat "/proc/$1/comm" 2>/dev/null)" = clusteros-init ] || ! start
 hold() {
     local k=$1 ended=0 wrap=()
     if has_knob "$k" no-net-admin; then wrap=(setpriv --bounding-set=-net_admin); fi
+    # PID 1 would make the device itself
+    if has_knob "$k" no-tun; then wrap=(setpriv --bounding-set=-mknod); fi
     unshare --fork --pid --mount --uts --ipc --net --propagation private -- "${wrap[@]}" "$self" __node "$k" || ended=$?
     printf '%s\n' "$ended" >"$state/node$k/exit"
 }

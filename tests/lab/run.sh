@@ -3,6 +3,7 @@
 #
 #   tests/lab/run.sh               LAB_BIN names built programs; else cargo builds debug ones
 #   CHECKS='kill*' tests/lab/run.sh    only the checks whose name matches
+#   LAB_KEEP=1                     begin with the lab that a run before has left, and leave it
 #   LAB_NIGHTLY=1                  the mesh of 20 nodes as well
 #
 # Prints `ok NAME`, `not ok NAME: why` or `skipped NAME: why` for each check, and the sum as the last line.
@@ -26,7 +27,7 @@ if [ -z "${LAB_BIN:-}" ]; then
 fi
 export LAB_BIN
 nodes=(1 2 3 4 5)
-trap 'lab down --purge >/dev/null 2>&1' EXIT
+[ -n "${LAB_KEEP:-}" ] || trap 'lab down --purge >/dev/null 2>&1' EXIT
 
 # --- asking --------------------------------------------------------------------------------------------------------
 
@@ -304,7 +305,7 @@ taken_port() {
     mkdir -p "$LAB_STATE/node9/etc/units.d"
     cat >"$LAB_STATE/node9/etc/units.d/50-squatter.toml" <<'TOML'
 [unit.squatter]
-exec = ["nc", "-u", "-l", "-p", "51820"]
+exec = ["serf", "agent", "-node=squatter", "-bind=0.0.0.0:51820", "-rpc-addr=127.0.0.1:7399"]
 [unit.wg0]
 needs = ["identity", "squatter"]
 TOML
@@ -358,7 +359,7 @@ many() {
 
 # --- in this order: one lab serves nearly all of them ---------------------------------------------------------------
 
-lab down --purge >/dev/null 2>&1
+[ -n "${LAB_KEEP:-}" ] || lab down --purge >/dev/null 2>&1
 belongings | sort >"$checks/before"
 check up first_up
 if [ "$failed" != 0 ]; then
@@ -393,5 +394,4 @@ check down-leaves-nothing down_leaves_nothing
 check down-up down_up
 check alone alone
 if [ -n "${LAB_NIGHTLY:-}" ]; then check twenty many; fi
-lab down --purge >/dev/null 2>&1
 summary
