@@ -204,7 +204,7 @@ fn the_process_in_user_space_ends_when_told_and_when_it_lost_its_link() {
     assert_eq!(agent.ended().code(), Some(1));
     let line = format!(
         "node-agent: error: unable to bring up {}: the link is gone: somebody deleted it; \
-         it is made anew when this is started again\n",
+         running it again goes on from here\n",
         node.interface
     );
     assert!(agent.log().ends_with(&line), "{}", agent.log());

@@ -34,13 +34,13 @@ impl Device {
     /// Returns the device `name`: the kernel's if its link is WireGuard's, else the one that answers at the socket of
     /// that name. [`Error::Absent`] if there is neither.
     pub async fn open(name: &str) -> Result<Device, Error> {
-        let links = Links::open().map_err(|cause| Error::refused("unable to open a netlink socket", cause))?;
-        let link = links.find(name).await.map_err(|cause| Error::refused("unable to read the link", cause))?;
+        let links = Links::open().map_err(|cause| Error::refused("opening a netlink socket", cause))?;
+        let link = links.find(name).await.map_err(|cause| Error::refused("reading the link", cause))?;
         let link = link.ok_or_else(|| Error::Absent(name.to_owned()))?;
         let kernel = match link.kind.as_deref() {
             Some("wireguard") => {
                 let opened = Kernel::open(name).await;
-                Some(opened.map_err(|cause| Error::refused("unable to reach the kernel's WireGuard", cause))?)
+                Some(opened.map_err(|cause| Error::refused("reaching the kernel's WireGuard", cause))?)
             }
             Some("tun") if uapi::answers(&uapi::socket(name)).await => None,
             _ => return Err(Error::Absent(name.to_owned())),
@@ -59,21 +59,21 @@ impl Device {
             Some(kernel) => kernel.dump().await,
             None => uapi::dump(&uapi::socket(&self.name)).await,
         };
-        dumped.map_err(|cause| self.failed("unable to read the device", cause))
+        dumped.map_err(|cause| self.failed("reading the device", cause))
     }
 
     /// Performs the operations in order. One that is refused does not keep the others from being performed; the first
     /// error is returned.
     pub async fn apply(&mut self, operations: &[Operation]) -> Result<(), Error> {
         let Err(cause) = self.attempt(operations).await else { return Ok(()) };
-        let error = self.failed("unable to change the peers", cause);
+        let error = self.failed("changing the peers", cause);
         if matches!(error, Error::Denied | Error::Absent(_)) || operations.len() < 2 {
             return Err(error);
         }
         let mut first = Ok(());
         for operation in operations {
             if let Err(cause) = self.attempt(std::slice::from_ref(operation)).await {
-                let what = format!("unable to change the peer {}", operation.key());
+                let what = format!("changing the peer {}", operation.key());
                 first = first.and_then(|()| Err(self.failed(&what, cause)));
             }
         }
@@ -120,7 +120,8 @@ impl Changes {
     /// A subscription to the changes of the link `name`, or of every link; inside a tokio runtime.
     pub fn listen(name: Option<&str>) -> Result<Changes, Error> {
         let opened = rtnetlink::new_multicast_connection(&[MulticastGroup::Link]);
-        let (connection, _, messages) = opened.map_err(|cause| Error::refused("unable to listen for links", cause))?;
+        let (connection, _, messages) =
+            opened.map_err(|cause| Error::refused("listening for changes of links", cause))?;
         // A message that says nothing of one link (an overrun) may be about any.
         let messages = messages.map(|(message, _)| match message.payload {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link)) => {

@@ -143,8 +143,8 @@ mod tests {
             ),
             (Error::Absent("wg0".to_owned()), "there is no WireGuard link wg0; is `node-agent wg0` up?"),
             (
-                Error::Refused("unable to set the address".to_owned(), missing()),
-                "unable to set the address: No such file or directory",
+                Error::Refused("setting the address".to_owned(), missing()),
+                "setting the address: No such file or directory",
             ),
         ];
         for (error, line) in lines {

@@ -312,3 +312,145 @@ fn network(attributes: &WireguardAllowedIp) -> Option<(IpAddr, u8)> {
     }
     Some((address?, prefix?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BATCH, batches, joined, pieces};
+    use crate::mesh::peers::{Observed, ObservedPeer, Operation, PeerSpec, WgKey};
+    use netlink_packet_core::Nla;
+    use netlink_packet_wireguard::{
+        WireguardAttribute, WireguardPeer, WireguardPeerAttribute, WireguardPeerFlags, WireguardTimeSpec,
+    };
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+    fn spec(n: u32, allowed: Vec<(IpAddr, u8)>) -> PeerSpec {
+        let mut key = [3; 32];
+        key[..4].copy_from_slice(&n.to_be_bytes());
+        let endpoint = Some("[2001:db8::1]:51820".parse().expect("an address"));
+        PeerSpec { key: WgKey(key), endpoint, allowed, keepalive: 25 }
+    }
+
+    fn v4(n: u32) -> (IpAddr, u8) {
+        (Ipv4Addr::from_bits(n).into(), 32)
+    }
+
+    fn key(peer: &WireguardPeer) -> WgKey {
+        super::key(peer).expect("a key")
+    }
+
+    fn networks(peer: &WireguardPeer) -> Vec<(IpAddr, u8)> {
+        let lists = peer.0.iter().filter_map(|attribute| match attribute {
+            WireguardPeerAttribute::AllowedIps(list) => Some(list),
+            _ => None,
+        });
+        lists.flatten().map(|one| super::network(one).expect("a network")).collect()
+    }
+
+    fn flags(peer: &WireguardPeer) -> WireguardPeerFlags {
+        let found = peer.0.iter().find_map(|attribute| match attribute {
+            WireguardPeerAttribute::Flags(flags) => Some(*flags),
+            _ => None,
+        });
+        found.unwrap_or(WireguardPeerFlags::empty())
+    }
+
+    #[test]
+    fn no_message_nears_the_limit_and_no_peer_is_lost() {
+        let operations: Vec<Operation> = (0..2000).map(|n| Operation::Add(spec(n, vec![v4(n)]))).collect();
+        let batches = batches(&operations);
+        for batch in &batches {
+            let bytes = WireguardAttribute::Peers(batch.clone()).value_len();
+            assert!(bytes <= BATCH, "{bytes}");
+        }
+        let keys: Vec<WgKey> = batches.iter().flatten().map(key).collect();
+        assert_eq!(keys, operations.iter().map(|operation| *operation.key()).collect::<Vec<_>>());
+        assert!(batches.len() < 25, "{} messages", batches.len());
+    }
+
+    #[test]
+    fn a_peer_made_anew_comes_in_a_message_of_its_own() {
+        let spec = spec(1, vec![v4(1)]);
+        let made = batches(&[Operation::Remove(spec.key), Operation::Add(spec)]);
+        assert_eq!(made.len(), 2);
+        assert_eq!(flags(&made[0][0]), WireguardPeerFlags::RemoveMe);
+        assert_eq!(flags(&made[1][0]), WireguardPeerFlags::ReplaceAllowedIps);
+    }
+
+    #[test]
+    fn an_update_says_only_what_it_changes() {
+        let key = WgKey([4; 32]);
+        let operation = Operation::Update { key, endpoint: None, allowed: None, keepalive: Some(0) };
+        let expected = WireguardPeer(vec![
+            WireguardPeerAttribute::PublicKey(key.0),
+            WireguardPeerAttribute::Flags(WireguardPeerFlags::UpdateOnly),
+            WireguardPeerAttribute::PersistentKeepalive(0),
+        ]);
+        assert_eq!(pieces(&operation), [expected]);
+        let operation = Operation::Update { key, endpoint: None, allowed: Some(vec![]), keepalive: None };
+        let expected = WireguardPeer(vec![
+            WireguardPeerAttribute::PublicKey(key.0),
+            WireguardPeerAttribute::Flags(WireguardPeerFlags::UpdateOnly | WireguardPeerFlags::ReplaceAllowedIps),
+        ]);
+        assert_eq!(pieces(&operation), [expected]);
+    }
+
+    #[test]
+    fn a_peer_with_very_many_networks_is_cut_and_replaces_only_once() {
+        let all: Vec<(IpAddr, u8)> = (0..1000_u128).map(|n| (Ipv6Addr::from_bits(n).into(), 128)).collect();
+        let batches = batches(&[Operation::Add(spec(1, all.clone()))]);
+        assert_eq!(batches.len(), 3);
+        let pieces: Vec<&WireguardPeer> = batches.iter().flatten().collect();
+        assert_eq!(pieces.iter().flat_map(|piece| networks(piece)).collect::<Vec<_>>(), all);
+        assert!(flags(pieces[0]).contains(WireguardPeerFlags::ReplaceAllowedIps));
+        assert!(pieces[1..].iter().all(|piece| flags(piece) == WireguardPeerFlags::UpdateOnly));
+        for batch in batches {
+            assert!(WireguardAttribute::Peers(batch).value_len() <= BATCH);
+        }
+    }
+
+    #[test]
+    fn a_peer_that_a_dump_cut_in_two_is_joined() {
+        let key = [5; 32];
+        let first = WireguardPeer(vec![
+            WireguardPeerAttribute::PublicKey(key),
+            WireguardPeerAttribute::PersistentKeepalive(25),
+            WireguardPeerAttribute::LastHandshake(WireguardTimeSpec { seconds: 1_800_000_000, nano_seconds: 1 }),
+            WireguardPeerAttribute::RxBytes(7),
+            WireguardPeerAttribute::AllowedIps(super::allowed_ips(&[v4(1)])),
+        ]);
+        let rest = WireguardPeer(vec![
+            WireguardPeerAttribute::PublicKey(key),
+            WireguardPeerAttribute::AllowedIps(super::allowed_ips(&[v4(2)])),
+        ]);
+        let silent = WireguardPeer(vec![
+            WireguardPeerAttribute::PublicKey([6; 32]),
+            WireguardPeerAttribute::LastHandshake(WireguardTimeSpec { seconds: 0, nano_seconds: 0 }),
+        ]);
+        let dump = vec![
+            vec![
+                WireguardAttribute::PrivateKey([9; 32]),
+                WireguardAttribute::PublicKey([8; 32]),
+                WireguardAttribute::ListenPort(51820),
+                WireguardAttribute::Peers(vec![first]),
+            ],
+            vec![WireguardAttribute::Peers(vec![rest, silent])],
+        ];
+        let expected = Observed {
+            public_key: Some(WgKey([8; 32])),
+            port: 51820,
+            peers: vec![
+                ObservedPeer {
+                    key: WgKey(key),
+                    endpoint: None,
+                    allowed: vec![v4(1), v4(2)],
+                    keepalive: 25,
+                    handshake: Some(1_800_000_000),
+                    rx: 7,
+                    tx: 0,
+                },
+                super::unheard(WgKey([6; 32])),
+            ],
+        };
+        assert_eq!(joined(dump), expected);
+    }
+}

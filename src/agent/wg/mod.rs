@@ -7,7 +7,6 @@ mod device;
 mod error;
 mod kernel;
 mod link;
-mod ready;
 mod settings;
 mod uapi;
 mod up;
@@ -27,25 +26,25 @@ pub use up::{down, up};
 async fn dress(settings: &Settings, links: &Links) -> Result<u32, Error> {
     let name = &settings.interface;
     let asked = |what: &str| {
-        let what = format!("unable to {what}");
+        let what = what.to_owned();
         move |cause: io::Error| Error::refused(what, cause)
     };
-    let link = links.find(name).await.map_err(asked("read the link"))?.ok_or_else(|| Error::Absent(name.clone()))?;
+    let link = links.find(name).await.map_err(asked("reading the link"))?.ok_or_else(|| Error::Absent(name.clone()))?;
     if link.alias.as_deref() != Some(settings.mark().as_str()) {
-        links.set_alias(link.index, &settings.mark()).await.map_err(asked("mark the link"))?;
+        links.set_alias(link.index, &settings.mark()).await.map_err(asked("marking the link"))?;
     }
     links
         .set_address(link.index, settings.address, settings.prefix)
         .await
-        .map_err(asked(&format!("set the address {}/{}", settings.address, settings.prefix)))?;
+        .map_err(asked(&format!("setting the address {}/{}", settings.address, settings.prefix)))?;
     if link.mtu != Some(settings.mtu) {
-        links.set_mtu(link.index, settings.mtu).await.map_err(asked(&format!("set the MTU {}", settings.mtu)))?;
+        links.set_mtu(link.index, settings.mtu).await.map_err(asked(&format!("setting the MTU {}", settings.mtu)))?;
     }
     if !link.up {
         links.set_up(link.index).await.map_err(|cause| match cause.raw_os_error() {
             // A WireGuard link binds its port when it comes up.
             Some(libc::EADDRINUSE) => Error::PortTaken(settings.port),
-            _ => asked("bring the link up")(cause),
+            _ => asked("bringing the link up")(cause),
         })?;
     }
     Ok(link.index)

@@ -9,9 +9,8 @@ use tokio::time::timeout;
 use super::error::Error;
 use super::kernel::Kernel;
 use super::link::{Link, Links};
-use super::ready::ready;
 use super::{Settings, changes, dress, uapi};
-use crate::agent::Failure;
+use crate::agent::{Failure, notify};
 
 /// How long the process in user space may take to end: it stops its tasks within two seconds.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -34,30 +33,31 @@ fn run(verb: &str, settings: &Settings, task: impl AsyncFnOnce(&Links) -> Result
             Ok(task(&links).await)
         })
     });
-    let done = done.unwrap_or_else(|cause| Err(Error::refused("unable to open a netlink socket", cause)));
-    done.map_err(|error| Failure {
-        code: error.exit_code(),
-        text: format!("unable to {verb} {}: {error}", settings.interface),
+    let done = done.unwrap_or_else(|cause| Err(Error::refused("opening a netlink socket", cause)));
+    done.map_err(|error| {
+        let next = if matches!(error, Error::Refused(..)) { "; running it again goes on from here" } else { "" };
+        let text = format!("unable to {verb} {}: {error}{next}", settings.interface);
+        Failure { code: error.exit_code(), text }
     })
 }
 
 async fn bring_up(settings: &Settings, userspace: bool, links: &Links) -> Result<(), Error> {
     let name = &settings.interface;
-    let present = links.find(name).await.map_err(|cause| Error::refused("unable to read the link", cause))?;
+    let present = links.find(name).await.map_err(|cause| Error::refused("reading the link", cause))?;
     match present {
         Some(link) => match link.kind.as_deref() {
             Some("wireguard") => adopt(settings, &link).await?,
             Some("tun") if settings.marked(&link) => {
-                return in_user_space(settings, links).await;
+                return in_user_space(settings, userspace, links).await;
             }
             _ => return Err(Error::Foreign(name.clone(), described(&link))),
         },
-        None if userspace => return in_user_space(settings, links).await,
+        None if userspace => return in_user_space(settings, true, links).await,
         None => match links.add_wireguard(name).await {
             Ok(()) => {}
             Err(cause) => match cause.raw_os_error() {
-                Some(libc::EOPNOTSUPP) => return in_user_space(settings, links).await,
-                _ => return Err(Error::refused("unable to add the link", cause)),
+                Some(libc::EOPNOTSUPP) => return in_user_space(settings, false, links).await,
+                _ => return Err(Error::refused("adding the link", cause)),
             },
         },
     }
@@ -70,7 +70,7 @@ async fn adopt(settings: &Settings, link: &Link) -> Result<(), Error> {
         return Ok(());
     }
     let observed = kernel(settings).await?.dump().await;
-    let observed = observed.map_err(|cause| Error::refused("unable to read the device", cause))?;
+    let observed = observed.map_err(|cause| Error::refused("reading the device", cause))?;
     if observed.public_key == Some(settings.public_key()) {
         return Ok(());
     }
@@ -79,40 +79,40 @@ async fn adopt(settings: &Settings, link: &Link) -> Result<(), Error> {
 
 async fn in_kernel(settings: &Settings, links: &Links) -> Result<(), Error> {
     let kernel = kernel(settings).await?;
-    let observed = kernel.dump().await.map_err(|cause| Error::refused("unable to read the device", cause))?;
+    let observed = kernel.dump().await.map_err(|cause| Error::refused("reading the device", cause))?;
     let key = (observed.public_key != Some(settings.public_key())).then(|| settings.clamped());
     let port = (observed.port != settings.port && settings.port != 0).then_some(settings.port);
     if key.is_some() || port.is_some() {
         kernel.configure(key.as_ref(), port).await.map_err(|cause| match cause.raw_os_error() {
             Some(libc::EADDRINUSE) => Error::PortTaken(settings.port),
-            _ => Error::refused("unable to set the key and the port", cause),
+            _ => Error::refused("setting the key and the port", cause),
         })?;
     }
     dress(settings, links).await?;
     log::info!("{} is up: kernel WireGuard, {}/{}", settings.interface, settings.address, settings.prefix);
-    ready("kernel WireGuard");
+    notify::ready("kernel WireGuard");
     Ok(())
 }
 
 async fn kernel(settings: &Settings) -> Result<Kernel, Error> {
     let opened = Kernel::open(&settings.interface).await;
-    opened.map_err(|cause| Error::refused("unable to reach the kernel's WireGuard", cause))
+    opened.map_err(|cause| Error::refused("reaching the kernel's WireGuard", cause))
 }
 
 #[cfg(feature = "userspace")]
-async fn in_user_space(settings: &Settings, links: &Links) -> Result<(), Error> {
+async fn in_user_space(settings: &Settings, asked: bool, links: &Links) -> Result<(), Error> {
     super::userspace::possible().map_err(Error::Unsupported)?;
-    super::userspace::serve(settings, links).await
+    super::userspace::serve(settings, asked, links).await
 }
 
 #[cfg(not(feature = "userspace"))]
-async fn in_user_space(_: &Settings, _: &Links) -> Result<(), Error> {
+async fn in_user_space(_: &Settings, _: bool, _: &Links) -> Result<(), Error> {
     Err(Error::NoUserspace)
 }
 
 async fn take_down(settings: &Settings, links: &Links) -> Result<(), Error> {
     let name = &settings.interface;
-    let present = links.find(name).await.map_err(|cause| Error::refused("unable to read the link", cause))?;
+    let present = links.find(name).await.map_err(|cause| Error::refused("reading the link", cause))?;
     let socket = uapi::socket(name);
     let Some(link) = present else {
         if !uapi::answers(&socket).await {
@@ -125,7 +125,7 @@ async fn take_down(settings: &Settings, links: &Links) -> Result<(), Error> {
             adopt(settings, &link).await?;
             // A link that still has peers takes 12 ms a peer to delete.
             let cleared = kernel(settings).await?.clear().await;
-            cleared.map_err(|cause| Error::refused("unable to clear the peers", cause))?;
+            cleared.map_err(|cause| Error::refused("clearing the peers", cause))?;
         }
         Some("tun") if settings.marked(&link) => {
             if uapi::answers(&socket).await {
@@ -136,12 +136,12 @@ async fn take_down(settings: &Settings, links: &Links) -> Result<(), Error> {
         }
         _ => return Err(Error::Foreign(name.clone(), described(&link))),
     }
-    links.delete(link.index).await.map_err(|cause| Error::refused("unable to delete the link", cause))
+    links.delete(link.index).await.map_err(|cause| Error::refused("deleting the link", cause))
 }
 
 /// Asks the process that serves the link to end, and waits for it, but not for ever.
 async fn farewell(settings: &Settings, links: &Links, link: &Link) -> Result<(), Error> {
-    let read = |cause| Error::refused("unable to read the link", cause);
+    let read = |cause| Error::refused("reading the link", cause);
     let mut changes = changes(&settings.interface).await?;
     links.set_alias(link.index, &settings.farewell()).await.map_err(read)?;
     let gone = async {

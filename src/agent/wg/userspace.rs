@@ -24,8 +24,8 @@ use zeroize::Zeroizing;
 
 use super::error::Error;
 use super::link::Links;
-use super::ready::ready;
 use super::{Changes, Settings, changes, uapi};
+use crate::agent::notify;
 
 const TUN: &str = "/dev/net/tun";
 
@@ -59,9 +59,10 @@ pub fn possible() -> io::Result<()> {
     }
 }
 
-/// Makes the device and serves it until TERM or INT; then there is neither link nor socket any more.
-pub async fn serve(settings: &Settings, links: &Links) -> Result<(), Error> {
-    let mut end = Ends::listen().map_err(|cause| Error::Refused("unable to listen for signals".to_owned(), cause))?;
+/// Makes the device and serves it until TERM or INT; then there is neither link nor socket any more. `asked` is whether
+/// somebody wanted it so, and the kernel was not.
+pub async fn serve(settings: &Settings, asked: bool, links: &Links) -> Result<(), Error> {
+    let mut end = Ends::listen().map_err(|cause| Error::Refused("listening for signals".to_owned(), cause))?;
     let path = uapi::socket(&settings.interface);
     let listener = claim(&path).await?;
     let changes = changes(&settings.interface).await?;
@@ -74,15 +75,19 @@ pub async fn serve(settings: &Settings, links: &Links) -> Result<(), Error> {
             .map_err(|error| opened(&settings.interface, error))?
             .build()
             .await
-            .map_err(|error| Error::Refused("unable to make the device".to_owned(), io::Error::other(error)))?;
+            .map_err(|error| Error::Refused("making the device".to_owned(), io::Error::other(error)))?;
         configure(&device, settings).await?;
         let index = super::dress(settings, links).await?;
-        log::warn!(
-            "this kernel has no WireGuard: {} runs in user space, which is several times slower; \
-             load the wireguard module on the host",
-            settings.interface
-        );
-        ready("USERSPACE WireGuard");
+        let Settings { interface, address, prefix, .. } = settings;
+        if asked {
+            log::info!("{interface} is up in user space, as asked: {address}/{prefix}");
+        } else {
+            log::warn!(
+                "this kernel has no WireGuard: {interface} is up in user space, several times slower, {address}/{prefix}; \
+                 load the wireguard module on the host"
+            );
+        }
+        notify::ready("USERSPACE WireGuard");
         let place = Place { settings, links, index, changes };
         turn(device, client, &listener, &mut end, place).await
     }
@@ -131,14 +136,14 @@ impl Place<'_> {
         loop {
             let subscribed = self.changes.next().await;
             let found = self.links.find(&self.settings.interface).await;
-            match found.map_err(|cause| Error::refused("unable to read the link", cause))? {
+            match found.map_err(|cause| Error::refused("reading the link", cause))? {
                 Some(link) if link.index == self.index => {
                     if link.alias == Some(self.settings.farewell()) {
                         return Ok(());
                     }
                 }
                 _ => {
-                    let cause = io::Error::other("somebody deleted it; it is made anew when this is started again");
+                    let cause = io::Error::other("somebody deleted it");
                     return Err(Error::Refused("the link is gone".to_owned(), cause));
                 }
             }
@@ -166,7 +171,7 @@ async fn turn(
                 break;
             }
             () = device.wait() => {
-                let cause = io::Error::other("it failed; it is made anew when this is started again");
+                let cause = io::Error::other("it failed");
                 return Err(Error::Refused("the device cannot go on".to_owned(), cause));
             }
             Ok((stream, _)) = listener.accept() => {
@@ -304,7 +309,7 @@ async fn configure(device: &Wireguard, settings: &Settings) -> Result<(), Error>
         .await;
     set.map_err(|error| match number(&error) {
         libc::EADDRINUSE => Error::PortTaken(settings.port),
-        code => Error::refused("unable to bind the UDP sockets", io::Error::from_raw_os_error(code)),
+        code => Error::refused("binding the UDP sockets", io::Error::from_raw_os_error(code)),
     })
 }
 
@@ -319,7 +324,7 @@ fn number(error: &gotatun::device::Error) -> i32 {
 }
 
 fn opened(name: &str, error: gotatun::device::Error) -> Error {
-    let what = "unable to open a TUN device";
+    let what = "opening a TUN device";
     match error {
         gotatun::device::Error::TunDevice(tun_async_device::Error::OpenTun(tun::Error::Io(cause))) => {
             match cause.raw_os_error() {
@@ -333,8 +338,11 @@ fn opened(name: &str, error: gotatun::device::Error) -> Error {
 
 /// The socket, once it is sure that nobody answers there.
 async fn claim(path: &Path) -> Result<UnixListener, Error> {
-    let refused = |cause| Error::Refused(format!("unable to listen at {}", path.display()), cause);
+    let refused = |cause| Error::Refused(format!("listening at {}", path.display()), cause);
     if let Some(directory) = path.parent() {
+        if let Some(above) = directory.parent() {
+            DirBuilder::new().recursive(true).mode(0o755).create(above).map_err(refused)?;
+        }
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(refused)?;
     }
     if uapi::answers(path).await {
