@@ -1,0 +1,8 @@
+//! Beside programs that are not ours: a real `serf agent`.
+
+#[path = "../kit/mod.rs"]
+#[expect(dead_code, reason = "the rest is for the tests of PID 1")]
+mod kit;
+
+mod agent;
+mod membership;
