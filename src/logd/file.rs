@@ -49,34 +49,31 @@ impl LogFile {
         match (self.write(text), self.trouble.take()) {
             (Ok(()), None) => None,
             (Ok(()), Some(trouble)) => Some(News::Mended(self.path.clone(), trouble.lost)),
-            (Err(error), before) => {
+            (Err((error, kept)), before) => {
                 self.open = None;
-                let lost = before.as_ref().map_or(0, |trouble| trouble.lost) + lines;
+                let lost = before.as_ref().map_or(0, |trouble| trouble.lost) + lines.saturating_sub(kept);
                 self.trouble = Some(Trouble { lost, again: now + PAUSE });
                 before.is_none().then(|| News::Broken(self.path.clone(), error))
             }
         }
     }
 
-    fn write(&mut self, text: &[u8]) -> io::Result<()> {
-        let (mut file, size) = match self.open.take() {
+    /// Fails with the error and the number of lines that were written all the same.
+    fn write(&mut self, text: &[u8]) -> Result<(), (io::Error, u64)> {
+        let none = |error| (error, 0);
+        let (mut file, mut size) = match self.open.take() {
             Some(open) => open,
-            None => self.open()?,
+            None => self.open().map_err(none)?,
         };
         let added = text.len() as u64;
         if size > 0 && size + added > LARGEST {
-            fs::rename(&self.path, self.path.with_extension("log.1"))?;
-            (file, _) = self.open()?;
-            file.write_all(text)?;
-            self.open = Some((file, added));
-        } else {
-            if let Err(error) = file.write_all(text) {
-                // A disk that became full in the middle of a line: without the torn end, the file stays readable.
-                drop(file.set_len(size));
-                return Err(error);
-            }
-            self.open = Some((file, size + added));
+            fs::rename(&self.path, self.path.with_extension("log.1")).map_err(none)?;
+            (file, size) = self.open().map_err(none)?;
         }
+        if let Err(error) = file.write_all(text) {
+            return Err((error, untear(&file, size, text)));
+        }
+        self.open = Some((file, size + added));
         Ok(())
     }
 
@@ -90,6 +87,18 @@ impl LogFile {
         let file = options.open(&self.path)?;
         let size = file.metadata()?.len();
         Ok((file, size))
+    }
+}
+
+/// Takes the torn line off the end of a file that had `size` bytes before a part of `text` was written to it: a disk that
+/// became full leaves one. Returns how many lines of `text` stay.
+fn untear(file: &File, size: u64, text: &[u8]) -> u64 {
+    let written = file.metadata().map_or(0, |metadata| metadata.len().saturating_sub(size));
+    let written = text.get(..usize::try_from(written).unwrap_or(usize::MAX)).unwrap_or(text);
+    let whole = written.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    match file.set_len(size + whole as u64) {
+        Ok(()) => written.iter().filter(|&&byte| byte == b'\n').count() as u64,
+        Err(_) => 0,
     }
 }
 

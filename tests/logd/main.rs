@@ -10,6 +10,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -314,5 +316,58 @@ fn a_wrong_command_line_is_64_and_a_wrong_descriptor_is_no_reason_to_stop() {
     assert_eq!(
         String::from_utf8_lossy(&told.stdout),
         "logd | error: unable to read descriptor 999: Bad file descriptor (os error 9); the lines of a are lost\n"
+    );
+}
+
+#[test]
+fn a_full_disk_tears_no_line_and_what_is_missing_is_counted() {
+    if !nix::unistd::Uid::effective().is_root() {
+        let text = "skipped: a_full_disk: mounting needs root";
+        assert!(std::env::var_os("NEED").is_none_or(|need| need != "all"), "{text}");
+        eprintln!("{text}");
+        return;
+    }
+    // A thread's own mounts are those of the programs that it starts.
+    let test = thread::spawn(|| {
+        let none: Option<&str> = None;
+        unshare(CloneFlags::CLONE_NEWNS).expect("mounts of our own");
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).expect("private");
+        let folder = Folder::new("full");
+        mount(Some("tmpfs"), &folder.0, Some("tmpfs"), MsFlags::empty(), Some("size=64k")).expect("a small disk");
+        full_disk(&folder);
+        nix::mount::umount(&folder.0).expect("taken away");
+    });
+    test.join().expect("the test on a disk of its own");
+}
+
+fn full_disk(folder: &Folder) {
+    fs::write(folder.0.join("filler"), vec![0; 48 * 1024]).expect("filled");
+    let (reader, mut writer) = pipe().expect("a pipe");
+    let mut logd = Logd::start(&folder.0, Stdio::piped(), &[(&reader, "a")]);
+    let shown = reading(logd.0.stdout.take().expect("piped"));
+    let line = "x".repeat(999);
+    for _ in 0..40 {
+        writeln!(writer, "{line}").expect("written");
+    }
+    wait_until("the disk is full", || folder.text("a.log").len() > 10_000);
+    fs::remove_file(folder.0.join("filler")).expect("emptied");
+    let mut sent = 40;
+    wait_until("the file is written again", || {
+        writeln!(writer, "later").expect("written");
+        sent += 1;
+        folder.text("a.log").ends_with("later\n")
+    });
+    drop(writer);
+    assert_eq!(logd.ended().code(), Some(0));
+    let kept = folder.lines("a.log");
+    assert!(kept.iter().all(|text| *text == line || text == "later"), "a torn line");
+    let shown = shown.recv_timeout(LIMIT).expect("read");
+    let (own, lines): (Vec<_>, Vec<_>) = shown.lines().partition(|line| line.starts_with("logd | "));
+    assert_eq!(lines.len(), sent);
+    assert_eq!(own.len(), 2, "{own:?}");
+    assert!(own[0].contains("a.log: No space left on device (os error 28); its lines go to standard output alone"));
+    assert!(
+        own[1].ends_with(&format!("a.log is written again; {} lines are missing in it", sent - kept.len())),
+        "{own:?}"
     );
 }
