@@ -37,8 +37,10 @@ trap clean EXIT
 # took longer.
 guest() {
     local dir=$run/node$1 mark=done.$RANDOM.$RANDOM line end=$((SECONDS + $2))
+    local ours=
+    [ -p "$dir/shell.in" ] && [ -p "$dir/shell.out" ] || return 124
     exec 3<>"$dir/shell.in" 4<>"$dir/shell.out"
-    printf '( %s\n) 2>&1; echo %s""=$?\n' "$3" "$mark" >&3
+    printf 'echo begin.%s""; ( %s\n) 2>&1; echo %s""=$?\n' "$mark" "$3" "$mark" >&3
     while [ "$SECONDS" -lt "$end" ]; do
         IFS= read -r -t 1 line <&4 || continue
         line=${line%$'\r'}
@@ -46,7 +48,9 @@ guest() {
             exec 3>&- 4>&-
             return "${line##*"$mark"=}"
         fi
-        printf '%s\n' "$line"
+        # What comes before is the late answer to a command that was given up.
+        [ -z "$ours" ] || printf '%s\n' "$line"
+        [[ $line != *"begin.$mark" ]] || ours=yes
     done
     exec 3>&- 4>&-
     return 124
