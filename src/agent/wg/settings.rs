@@ -1,6 +1,6 @@
 //! What the link of this node is to be, from its configuration and its identity.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use zeroize::Zeroizing;
 
@@ -8,6 +8,7 @@ use super::Link;
 use crate::agent::node::Node;
 use crate::agent::paths::Paths;
 use crate::agent::{Failure, underlay};
+use crate::mesh::Subnet;
 use crate::mesh::peers::WgKey;
 
 /// Bytes of a packet inside, where nothing below says less. Fits 1500 bytes below, also with IPv6 there.
@@ -21,8 +22,24 @@ const SMALLEST: u32 = 576;
 
 /// `node-agent wg0`, or with `down` `node-agent wg0 --down`.
 pub fn command(paths: &Paths, down: bool, userspace: bool) -> Result<(), Failure> {
-    let settings = Settings::of(&Node::load(paths)?);
-    if down { super::down(&settings) } else { super::up(&settings, userspace) }
+    let node = Node::load(paths)?;
+    let settings = Settings::of(&node);
+    if down {
+        return super::down(&settings);
+    }
+    if let Some(line) = overlap(&underlay::addresses(), &settings.interface, node.subnet) {
+        log::warn!("{line}");
+    }
+    super::up(&settings, userspace)
+}
+
+/// What to say where another link of this host is inside the mesh: packets for one of the two go astray.
+fn overlap(addresses: &[(String, IpAddr)], interface: &str, subnet: Subnet) -> Option<String> {
+    let (name, address) = addresses.iter().find(|(name, address)| name != interface && subnet.contains(*address))?;
+    Some(format!(
+        "unable to keep the mesh apart: {name} has {address}, which is inside the mesh {subnet}; \
+         choose another range for the mesh with NODE_SUBNET, the same on every node"
+    ))
 }
 
 /// What the link of this node is to be.
@@ -103,7 +120,24 @@ fn below(node: &Node) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::mtu;
+    use super::{mtu, overlap};
+    use crate::mesh::Subnet;
+    use std::net::IpAddr;
+
+    #[test]
+    fn a_link_inside_the_mesh_is_named() {
+        let address = |name: &str, text: &str| (name.to_owned(), text.parse::<IpAddr>().expect("an address"));
+        let apart = [address("eth0", "192.0.2.1"), address("wg0", "10.42.0.1"), address("eth0", "fe80::1")];
+        assert_eq!(overlap(&apart, "wg0", Subnet::DEFAULT), None);
+        let inside = [address("wg0", "10.42.0.1"), address("eth0", "10.42.7.5")];
+        assert_eq!(
+            overlap(&inside, "wg0", Subnet::DEFAULT).as_deref(),
+            Some(
+                "unable to keep the mesh apart: eth0 has 10.42.7.5, which is inside the mesh 10.42.0.0/16; \
+                 choose another range for the mesh with NODE_SUBNET, the same on every node"
+            )
+        );
+    }
 
     #[test]
     fn a_packet_fits_into_one_below() {
