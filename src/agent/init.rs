@@ -26,7 +26,14 @@ pub fn init(paths: &Paths) -> Result<(), Failure> {
     keep_configuration(paths, &node.config, &changes);
     node.keep(paths).map_err(|error| unwritable(&paths.address_json(), &error))?;
 
-    let advertise = advertised(&node);
+    gossip(paths, &node)?;
+    info!("node {}: id {}, mesh address {}", node.name, node.identity.node_id(), node.address);
+    Ok(())
+}
+
+/// Makes serf.json.
+pub(super) fn gossip(paths: &Paths, node: &Node) -> Result<(), Failure> {
+    let advertise = advertised(node);
     let join = join(&node.config, seeds::read(paths), &own_addresses(advertise));
     if join.is_empty() && node.config.discovery.bootstrap != Some(true) {
         info!("no other node to join (NODE_JOIN is not set): this node is alone until another one joins it");
@@ -36,9 +43,7 @@ pub fn init(paths: &Paths) -> Result<(), Failure> {
     let text = serf::text(&node.config, &node.name, advertise, &join, &tags)
         .map_err(|cause| Failure::configuration(format!("unable to make {}: {cause}", path.display())))?;
     files::folder(&path, false).map_err(|error| unwritable(&path, &error))?;
-    files::replace(&path, &text, true, Place::Run).map_err(|error| unwritable(&path, &error))?;
-    info!("node {}: id {}, mesh address {}", node.name, node.identity.node_id(), node.address);
-    Ok(())
+    files::replace(&path, &text, true, Place::Run).map_err(|error| unwritable(&path, &error))
 }
 
 /// Writes who this node is to stdout; no secrets.

@@ -15,6 +15,9 @@ use super::paths::Paths;
 use crate::mesh::address::address;
 use crate::mesh::{Identity, Record, Subnet};
 
+/// A move gives up after this many addresses that others have: the subnet is full then.
+const ATTEMPTS: usize = 1000;
+
 /// This node.
 pub struct Node {
     /// Its configuration: node.yaml, and over it the environment.
@@ -27,6 +30,8 @@ pub struct Node {
     pub subnet: Subnet,
     /// Its address in the mesh.
     pub address: Ipv4Addr,
+    /// Which attempt at an address that is: 0 unless others had the ones before.
+    pub attempt: u32,
     /// The generation of its record.
     pub generation: u64,
 }
@@ -57,48 +62,54 @@ impl Node {
                 None
             }
         };
-        let mut claim = Claim {
-            node_id: identity.node_id().to_string(),
-            name: name.clone(),
-            subnet: subnet.to_string(),
-            attempt: 0,
-            address: Ipv4Addr::UNSPECIFIED,
-            port: config.networking.listen_port,
-            generation: 0,
-        };
-        if let Some(kept) = kept.filter(|kept| kept.node_id == claim.node_id) {
-            claim.attempt = if kept.subnet == claim.subnet { kept.attempt } else { 0 };
-            claim.address = address(identity.node_id(), subnet, claim.attempt);
-            claim.generation = kept.generation;
-            if claim != kept {
-                claim.generation = now().max(kept.generation + 1);
+        let kept = kept.filter(|kept| kept.node_id == identity.node_id().as_str());
+        let attempt = kept.as_ref().filter(|kept| kept.subnet == subnet.to_string()).map_or(0, |kept| kept.attempt);
+        let address = address(identity.node_id(), subnet, attempt);
+        let mut node = Node { name, subnet, address, attempt, generation: 0, config, identity };
+        if let Some(kept) = kept {
+            node.generation = kept.generation;
+            if node.claim() != kept {
+                node.generation = now().max(kept.generation.saturating_add(1));
             }
         } else {
-            claim.address = address(identity.node_id(), subnet, 0);
-            claim.generation = now();
+            node.generation = now();
         }
-        Ok(Node { name, subnet, address: claim.address, generation: claim.generation, config, identity })
+        Ok(node)
     }
 
     /// Keeps the address and the generation; nothing is written if they are kept already.
     pub(super) fn keep(&self, paths: &Paths) -> std::io::Result<()> {
         let path = paths.address_json();
-        let attempt = (0..64).find(|attempt| address(self.identity.node_id(), self.subnet, *attempt) == self.address);
-        let claim = Claim {
-            node_id: self.identity.node_id().to_string(),
-            name: self.name.clone(),
-            subnet: self.subnet.to_string(),
-            attempt: attempt.unwrap_or(0),
-            address: self.address,
-            port: self.config.networking.listen_port,
-            generation: self.generation,
-        };
-        let text = serde_json::to_string_pretty(&claim)? + "\n";
+        let text = serde_json::to_string_pretty(&self.claim())? + "\n";
         if files::read(&path).is_ok_and(|kept| kept.is_some_and(|kept| *kept == text)) {
             return Ok(());
         }
         files::folder(&path, true)?;
         files::replace(&path, &text, false, Place::Kept)
+    }
+
+    /// The same node at its next address that is none of `taken`, which is kept; it fails if that cannot be kept, because
+    /// a node that forgets where it moved would come back to the address that it lost.
+    pub(super) fn moved(self, paths: &Paths, taken: &[Ipv4Addr]) -> std::io::Result<Node> {
+        let at = |attempt: &u32| address(self.identity.node_id(), self.subnet, *attempt);
+        let free = (self.attempt.saturating_add(1)..).take(ATTEMPTS).find(|attempt| !taken.contains(&at(attempt)));
+        let attempt = free.ok_or_else(|| std::io::Error::other(format!("no address of {} is free", self.subnet)))?;
+        let generation = now().max(self.generation.saturating_add(1));
+        let node = Node { address: at(&attempt), attempt, generation, ..self };
+        node.keep(paths)?;
+        Ok(node)
+    }
+
+    fn claim(&self) -> Claim {
+        Claim {
+            node_id: self.identity.node_id().to_string(),
+            name: self.name.clone(),
+            subnet: self.subnet.to_string(),
+            attempt: self.attempt,
+            address: self.address,
+            port: self.config.networking.listen_port,
+            generation: self.generation,
+        }
     }
 
     /// What this node says of itself.

@@ -2,7 +2,7 @@
 //! and then brings the device from what it is to what the roster says.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use log::{info, warn};
@@ -31,16 +31,42 @@ const LAST_SEARCH: Duration = Duration::from_secs(5);
 
 /// Runs until TERM or INT.
 pub fn start(paths: &Paths) -> Result<(), Failure> {
-    let node = Node::load(paths)?;
+    let mut node = Node::load(paths)?;
     let failed = |error: std::io::Error| Failure::internal(format!("unable to start: {error}; trying again"));
     let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
-    let ended = runtime.block_on(run(paths, &node)).map_err(failed);
+    let ended = loop {
+        match runtime.block_on(run(paths, &node)) {
+            Ok(None) => break Ok(()),
+            Ok(Some(taken)) => match node.moved(paths, &taken) {
+                Ok(moved) => {
+                    warn!(
+                        "another node has this node's mesh address and a smaller id: it is {} from now on",
+                        moved.address
+                    );
+                    node = moved;
+                    // Gossip that starts again must not announce the old address.
+                    if let Err(failure) = init::gossip(paths, &node) {
+                        warn!("{}", failure.text);
+                    }
+                }
+                Err(error) => {
+                    let path = paths.address_json();
+                    break Err(Failure::internal(format!(
+                        "unable to move to another mesh address and keep it in {}: {error}; trying again",
+                        path.display()
+                    )));
+                }
+            },
+            Err(error) => break Err(failed(error)),
+        }
+    };
     // A join that still waits for an answer must not hold up the end.
     runtime.shutdown_background();
     ended
 }
 
-async fn run(paths: &Paths, node: &Node) -> std::io::Result<()> {
+/// Runs until the end is asked for, or until this node must move; then it answers with the addresses that are taken.
+async fn run(paths: &Paths, node: &Node) -> std::io::Result<Option<Vec<Ipv4Addr>>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (out, mut memberships) = mpsc::channel(1);
@@ -53,7 +79,12 @@ async fn run(paths: &Paths, node: &Node) -> std::io::Result<()> {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             membership = memberships.recv() => match membership {
-                Some(members) => agent.hear(members),
+                Some(members) => {
+                    agent.hear(members);
+                    if let Some(taken) = agent.roster.lost() {
+                        return Ok(Some(taken));
+                    }
+                }
                 None => return Err(std::io::Error::other("the task that follows gossip ended")),
             },
             subscribed = next(&mut changes) => {
@@ -67,7 +98,7 @@ async fn run(paths: &Paths, node: &Node) -> std::io::Result<()> {
         agent.turn().await;
     }
     info!("ending; the tunnels stay as they are");
-    Ok(())
+    Ok(None)
 }
 
 /// Waits for the link; for ever if nothing tells of it.
@@ -190,7 +221,12 @@ impl<'a> Agent<'a> {
     async fn reconcile(&mut self) -> Result<(), wg::Error> {
         let device = match &mut self.device {
             Some(device) => device,
-            None => self.device.insert(Device::open(&self.node.config.networking.interface).await?),
+            None => {
+                let interface = &self.node.config.networking.interface;
+                let device = Device::open(interface).await?;
+                wg::place(interface, self.node.address, self.node.subnet.length()).await?;
+                self.device.insert(device)
+            }
         };
         let observed = device.dump().await?;
         // Without a word from gossip yet, what the device has is as good as anything.

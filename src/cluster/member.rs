@@ -133,7 +133,12 @@ pub enum Refusal {
     /// Its mesh address cannot be a node's.
     Outside(Ipv4Addr, Subnet),
     /// Its mesh address is this node's own.
-    OwnAddress(Ipv4Addr),
+    OwnAddress {
+        /// The address.
+        address: Ipv4Addr,
+        /// Whether this node keeps it, having the smaller id.
+        kept: bool,
+    },
     /// Its endpoint is inside the mesh, which cannot carry itself.
     Loop(IpAddr),
     /// Its endpoint is no address to send to.
@@ -166,7 +171,12 @@ impl Display for Refusal {
             Refusal::Own => f.write_str("it carries this node's own identity under another name (a copied disk?)"),
             Refusal::WeakKey => f.write_str("its WireGuard key is a zero or low-order point, which protects nothing"),
             Refusal::Outside(address, subnet) => write!(f, "its mesh address {address} is no host of {subnet}"),
-            Refusal::OwnAddress(address) => write!(f, "its mesh address {address} is this node's own"),
+            Refusal::OwnAddress { address, kept: true } => {
+                write!(f, "its mesh address {address} is this node's own, whose node id is smaller")
+            }
+            Refusal::OwnAddress { address, kept: false } => {
+                write!(f, "its mesh address {address} is this node's own, and its node id is smaller: this node moves")
+            }
             Refusal::Loop(address) => write!(f, "its endpoint {address} is inside the mesh, which cannot carry itself"),
             Refusal::Unreachable(address) => write!(f, "its endpoint {address} is no address to send to"),
             Refusal::IdHeld(by) => write!(f, "its node id is held by member {by} with a newer record (a copied disk?)"),
@@ -195,7 +205,8 @@ pub fn verify(member: &Member, local: &Local) -> Result<Verified, Refusal> {
         return Err(Refusal::Outside(record.address, local.subnet));
     }
     if record.address == own.address {
-        return Err(Refusal::OwnAddress(record.address));
+        let kept = own.node_id < record.node_id;
+        return Err(Refusal::OwnAddress { address: record.address, kept });
     }
     let addr = member.addr.to_canonical();
     if local.subnet.contains(addr) {
@@ -314,7 +325,9 @@ pub(super) mod tests {
         }
         let mut same = record(&other, "node2");
         same.address = local().record.address;
-        assert_eq!(verify(&member(&same, &other), &local()), Err(Refusal::OwnAddress(same.address)));
+        let kept = own.node_id() < other.node_id();
+        let refused = Err(Refusal::OwnAddress { address: same.address, kept });
+        assert_eq!(verify(&member(&same, &other), &local()), refused);
         let mut looped = member(&record(&other, "node2"), &other);
         looped.addr = "::ffff:10.42.0.1".parse().unwrap();
         assert_eq!(verify(&looped, &local()), Err(Refusal::Loop("10.42.0.1".parse().unwrap())));

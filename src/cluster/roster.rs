@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use super::member::{Local, Member, Refusal, Status, Verified, verify};
 use crate::mesh::NodeId;
@@ -148,6 +148,16 @@ impl Roster {
         self.refused.iter().map(|(name, refusal)| (name.as_str(), refusal))
     }
 
+    /// The addresses that this node must not move to, if it must move: those of the others, and the one that it lost to a
+    /// member with a smaller id. None if it may stay.
+    pub fn lost(&self) -> Option<Vec<Ipv4Addr>> {
+        let lost = |refusal: &Refusal| matches!(refusal, Refusal::OwnAddress { kept: false, .. });
+        self.refused.values().any(lost).then(|| {
+            let others = self.verified.values().map(|peer| peer.record().address);
+            others.chain([self.local.record.address]).collect()
+        })
+    }
+
     /// The peers that the WireGuard device should have: the verified members and nobody else.
     pub fn desired(&self) -> Vec<PeerSpec> {
         self.verified.values().map(Verified::peer).collect()
@@ -239,7 +249,7 @@ fn signed_for(member: &Member, members: &[Member]) -> Option<String> {
 mod tests {
     use super::super::member::tests::{identity, local, member, record};
     use super::{Delta, Roster};
-    use crate::cluster::{Member, Refusal, Status};
+    use crate::cluster::{Local, Member, Refusal, Status};
     use crate::mesh::Identity;
 
     fn joined(seed: u8, name: &str) -> Member {
@@ -365,6 +375,30 @@ mod tests {
         let deltas = roster.update(&[member(&other, &large), member(&record(&small, "zeta"), &small)], 0);
         assert!(
             matches!(&deltas[..], [Delta::CameIn(_), Delta::Refused(name, Refusal::AddressHeld(..))] if name == "alpha")
+        );
+    }
+
+    #[test]
+    fn the_larger_id_moves_when_two_have_one_address() {
+        let (small, large) = two();
+        let shared = record(&small, "zeta").address;
+        let claims = |identity: &Identity, name: &str| {
+            let mut record = record(identity, name);
+            record.address = shared;
+            record
+        };
+        let at = |identity: &Identity, name: &str| Roster::new(Local { record: claims(identity, name), ..local() });
+        let (mut winner, mut loser) = (at(&small, "zeta"), at(&large, "alpha"));
+        assert_eq!(loser.lost(), None);
+        winner.update(&[member(&claims(&large, "alpha"), &large)], 0);
+        let deltas = loser.update(&[member(&claims(&small, "zeta"), &small)], 0);
+        assert_eq!((winner.lost(), loser.lost()), (None, Some(vec![shared])));
+        assert_eq!(
+            deltas[0].to_string(),
+            format!(
+                "unable to let member zeta in: its mesh address {shared} is this node's own, and its node id is smaller: \
+                 this node moves; it stays out until that changes"
+            )
         );
     }
 

@@ -29,7 +29,7 @@ impl Agent {
             "bind": gossip,
             "rpc_addr": rpc,
             "encrypt_key": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-            "profile": "local",
+            "profile": "lan",
             "retry_interval": "1s",
         });
         change(&mut configuration);

@@ -17,7 +17,7 @@ use crate::agent::{Agent, no_serf};
 use crate::kit::directory;
 use crate::need;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -14,12 +14,21 @@ mod up;
 mod userspace;
 
 use std::io;
+use std::net::Ipv4Addr;
 
 pub use device::{Changes, Device, Mode, changes};
 pub use error::Error;
 pub use link::{Link, Links};
 pub use settings::{Settings, command};
 pub use up::{down, up};
+
+/// Gives the link the address, should this node have moved since it was brought up. Nothing is sent if it has it already.
+pub async fn place(name: &str, address: Ipv4Addr, prefix: u8) -> Result<(), Error> {
+    let refused = |cause| Error::refused(format!("unable to set the address {address}/{prefix}"), cause);
+    let links = Links::open().map_err(refused)?;
+    let link = links.find(name).await.map_err(refused)?.ok_or_else(|| Error::Absent(name.to_owned()))?;
+    links.set_address(link.index, address, prefix).await.map_err(refused)
+}
 
 /// Mark, address and size of the link, then up; the same for both modes. What is so already is not sent.
 /// Returns the link's number.
