@@ -11,7 +11,10 @@ use crate::world::{Node, no_wireguard};
 
 /// Two nodes that are up and know each other.
 fn pair() -> (Node, Node, [crate::world::Agent; 2], String) {
-    let (one, two) = (Node::new(), Node::new());
+    join(Node::new(), Node::new())
+}
+
+fn join(one: Node, two: Node) -> (Node, Node, [crate::world::Agent; 2], String) {
     one.namespace.wire(&two.namespace);
     let (first, said) = one.up();
     let (second, _) = two.up();
@@ -80,6 +83,22 @@ fn a_changed_peer_keeps_its_session() {
     // In user space the time is counted back from now, and may fall on either side of a second.
     let (first, last) = (before.handshake.expect("a handshake"), last.handshake.expect("a handshake"));
     assert!(first.abs_diff(last) <= 1, "a new session: {first} {last}");
+}
+
+#[test]
+fn without_ipv6_below_all_is_the_same() {
+    need!("without_ipv6_below_all_is_the_same", no_wireguard());
+    let (one, two) = (Node::new(), Node::new());
+    for node in [&one, &two] {
+        let off = node.namespace.enter(|| std::fs::write("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"));
+        need!(
+            "without_ipv6_below_all_is_the_same",
+            off.err().map(|error| format!("no way to switch IPv6 off: {error}"))
+        );
+    }
+    let (one, two, _agents, _) = join(one, two);
+    assert!(one.reaches(&two) && two.reaches(&one));
+    assert_eq!(one.dump().peers[0].endpoint, Some("192.0.2.2:51820".parse().expect("an address")));
 }
 
 #[test]
