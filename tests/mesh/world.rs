@@ -283,6 +283,8 @@ impl Node {
 impl Drop for Node {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.root);
+        // What an agent that was killed left behind.
+        let _ = fs::remove_file(self.socket());
     }
 }
 
