@@ -144,18 +144,32 @@ start_node() {
     (umask 077 && environment "$k" >"$dir/environment")
     rm -f "$dir/image" && ln -s "$image" "$dir/image"
     setsid -f "$self" __hold "$k" 9>&- </dev/null >>"$dir/console.log" 2>&1
-    await "node$k's namespaces" 20 pid_of "$k" >/dev/null || fail "unable to start node$k: see the end of its log: $(tail -n 3 "$dir/console.log")"
+    await "node$k's namespaces" 20 pid_of "$k" >/dev/null || fail "unable to start node$k: no namespaces; the end of its log: $(tail -n 3 "$dir/console.log")"
     pid=$(pid_of "$k")
-    ip link add "$(link "$k")" type veth peer name eth0 netns "$pid"
-    ip link set "$(link "$k")" master "$bridge" up
-    nsenter --target "$pid" --net -- ip address add "$(address "$k")/24" dev eth0
-    nsenter --target "$pid" --net -- ip link set eth0 up
-    nsenter --target "$pid" --net -- ip link set lo up
-    # shellcheck disable=SC2016 # $0 is the inner shell's
-    timeout 10 bash -c 'echo >"$0"' "$dir/gate" || fail "unable to start node$k: it ended early: $(tail -n 3 "$dir/console.log")"
+    if ! connect "$k" "$pid" || ! await "node$k's PID 1" 20 is_init "$pid"; then
+        kill -KILL "$pid" 2>/dev/null || true
+        rm -f "$dir"/{pid,gate}
+        fail "unable to start node$k: see above; the end of its log: $(tail -n 3 "$dir/console.log")"
+    fi
     rm -f "$dir/gate"
-    await "node$k's PID 1" 20 is_init "$pid" || fail "unable to start node$k: its PID 1 is not clusteros-init; $(tail -n 3 "$dir/console.log")"
     say "node$k starts: $(address "$k"), PID 1 is process $pid here"
+}
+
+# K PID: node K's link to the bridge, its address, and the word that it may go on.
+connect() {
+    local name
+    name=$(link "$1")
+    if [ -e "/sys/class/net/$name" ]; then
+        warn "the link $name is there already, perhaps of a node whose state was removed while it ran: end that, or name another LAB_BRIDGE"
+        return 1
+    fi
+    # shellcheck disable=SC2016 # $0 is the inner shell's
+    ip link add "$name" type veth peer name eth0 netns "$2" &&
+        ip link set "$name" master "$bridge" up &&
+        nsenter --target "$2" --net -- ip address add "$(address "$1")/24" dev eth0 &&
+        nsenter --target "$2" --net -- ip link set eth0 up &&
+        nsenter --target "$2" --net -- ip link set lo up &&
+        timeout 10 bash -c 'echo >"$0"' "$state/node$1/gate"
 }
 
 is_init() { [ "$(cat "/proc/$1/comm" 2>/dev/null)" = clusteros-init ] || ! started "$1" >/dev/null; }
