@@ -7,6 +7,8 @@ use std::{fs, io};
 use crate::sys::process;
 use crate::unit::{Table, read};
 
+use super::say;
+
 /// The table.
 pub const TABLE: &str = "/etc/cluster-os/units.toml";
 /// Files after the table, in the order of their names.
@@ -41,7 +43,7 @@ pub fn texts(chosen: Option<&Path>) -> Result<Texts, String> {
     }
     let read = |path: PathBuf| match fs::read_to_string(&path) {
         Ok(text) => Ok((path.display().to_string(), text)),
-        Err(error) => Err(format!("unable to read {}: {error}; nothing was started", path.display())),
+        Err(error) => Err(format!("unable to read {}: {}; nothing was started", path.display(), say::cause(&error))),
     };
     paths.into_iter().map(read).collect()
 }

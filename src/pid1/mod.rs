@@ -179,7 +179,7 @@ fn table(texts: files::Texts, place: Place) -> Result<Option<Table>, Vec<String>
     if place == Place::Appliance
         && let Err(error) = files::keep(&texts)
     {
-        log::warn!("unable to keep the unit table for a day when it is damaged: {error}; going on");
+        log::warn!("unable to keep the unit table for a day when it is damaged: {}; going on", say::cause(&error));
     }
     Ok(Some(table))
 }

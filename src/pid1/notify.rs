@@ -4,6 +4,7 @@
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
+use super::say;
 use crate::sys::socket::NotifySocket;
 use crate::unit::{Event, Pid, Ready, Table, UnitId, notify};
 
@@ -33,8 +34,9 @@ impl Channels {
             match NotifySocket::bind(&path) {
                 Ok(socket) => channels.push(Channel { unit: UnitId(number), path, socket }),
                 Err(error) => log::error!(
-                    "unable to make the notify socket {}: {error}; {} cannot say that it is ready",
+                    "unable to make the notify socket {}: {}; {} cannot say that it is ready",
                     path.display(),
+                    say::cause(&error),
                     unit.name
                 ),
             }

@@ -13,7 +13,7 @@ use crate::sys::{clock, power, process, renewal};
 use crate::unit::signal::RTMIN;
 
 use super::place::Place;
-use super::sweep::Sweep;
+use super::sweep::{self, Sweep};
 
 /// From SIGTERM to SIGKILL: within the 10 s that container managers give.
 const GRACE: Duration = Duration::from_secs(9);
@@ -76,7 +76,7 @@ pub fn reap(place: Place) -> u8 {
         }
         if let Some(until) = end {
             let wanted = if killing { SIGKILL } else { SIGTERM };
-            if sweep.signal(wanted, |_| false) == 0 {
+            if sweep.signal(wanted, |_| false).map_or_else(|| !sweep::anybody(), |left| left == 0) {
                 break;
             }
             if clock::boottime() >= until {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use env_logger::Target;
 use log::LevelFilter;
 
-use crate::sys::descriptor;
+use crate::sys::{Errno, descriptor};
 
 /// The name in front of every line.
 pub const PROGRAM: &str = "clusteros-init";
@@ -59,6 +59,14 @@ pub fn console() -> RawFd {
 pub fn text(text: &str) {
     for line in text.split_inclusive('\n') {
         put(line.as_bytes());
+    }
+}
+
+/// An error in the words of the system, without its number.
+pub fn cause(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => Errno::from_raw(number).desc().to_owned(),
+        None => error.to_string(),
     }
 }
 

@@ -18,6 +18,8 @@ const PACE: Duration = Duration::from_millis(100);
 pub struct Report {
     /// Where it is; none without a writable `/run`.
     file: Option<PathBuf>,
+    /// It could not be written the last time, and that was said.
+    failing: bool,
     /// What it says of the node.
     node: Node,
     /// What of the views was last written.
@@ -34,7 +36,7 @@ impl Report {
         let program = concat!("clusteros-init ", env!("CARGO_PKG_VERSION")).to_owned();
         let node = Node { program, pid: process::own_pid(), generation: 1, started };
         let file = directory.map(|directory| directory.join("status.json"));
-        Report { file, node, written: 0, last: None, due: None }
+        Report { file, failing: false, node, written: 0, last: None, due: None }
     }
 
     /// When [`Report::refresh`] wants to be called at the latest.
@@ -76,9 +78,13 @@ impl Report {
         // Also when it cannot be written: the next change tries again, not the next turn.
         self.written = seen;
         let Some(file) = &self.file else { return };
-        if let Err(error) = replace(file, &self.document(now, machine).to_json()) {
-            log::warn!("unable to write {}: {error}; trying again at the next change", file.display());
+        let written = replace(file, &self.document(now, machine).to_json());
+        if let Err(error) = &written
+            && !self.failing
+        {
+            log::warn!("unable to write {}: {}; trying again at every change", file.display(), say::cause(error));
         }
+        self.failing = written.is_err();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::sys::signal;
+use crate::sys::{process, signal};
 
 /// Which child got which signal, and who was left when we last looked.
 #[derive(Default)]
@@ -15,13 +15,14 @@ pub struct Sweep {
 impl Sweep {
     /// Looks who is there, and sends `wanted` to each child that `spared` answers false for and that has not had it. How
     /// many are left: children not spared. Orphans come to us as their parents die, so a later call may find more.
-    pub fn signal(&mut self, wanted: i32, spared: impl Fn(i32) -> bool) -> usize {
+    ///
+    /// None without `/proc`: then all were signalled, spared or not, as far as a namespace of our own goes.
+    pub fn signal(&mut self, wanted: i32, spared: impl Fn(i32) -> bool) -> Option<usize> {
         let Some(children) = children() else {
-            // No /proc: all or nothing, and only in a namespace of our own.
             if self.signalled.insert((0, wanted)) {
                 let _ = signal::send_all(wanted);
             }
-            return usize::from(signal::send_all(0).is_ok());
+            return None;
         };
         self.left = children.into_iter().filter(|pid| !spared(*pid)).collect();
         for pid in &self.left {
@@ -30,7 +31,7 @@ impl Sweep {
                 let _ = signal::send(*pid, wanted);
             }
         }
-        self.left.len()
+        Some(self.left.len())
     }
 
     /// How many are left of those that the last look found, without looking again.
@@ -48,8 +49,18 @@ impl Sweep {
     }
 }
 
-/// Our children, zombies too; none if the kernel does not tell.
+/// Whether anybody is left in a namespace of our own, zombies too.
+pub fn anybody() -> bool {
+    signal::send_all(0).is_ok()
+}
+
+/// Our children, zombies too; none if the kernel does not tell, or tells it in the numbers of another namespace: a `/proc`
+/// that was mounted outside knows us, by other pids.
 pub fn children() -> Option<Vec<i32>> {
+    let own = fs::read_link("/proc/self").ok()?;
+    if own.to_str()?.parse() != Ok(process::own_pid()) {
+        return None;
+    }
     let text = fs::read_to_string("/proc/thread-self/children").ok()?;
     Some(text.split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }

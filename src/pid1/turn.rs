@@ -21,7 +21,7 @@ use super::place::Place;
 use super::spawn::{Occasion, Outfit};
 use super::status::Report;
 use super::sweep::Sweep;
-use super::{conditions, drill, files};
+use super::{conditions, drill, files, say, sweep};
 
 /// Signals taken in one turn: real-time signals queue, and a flood of them must not keep us from the children.
 const SIGNALS: usize = 256;
@@ -78,8 +78,9 @@ impl Node {
             Some(Ok(())) => Some(runtime),
             Some(Err(error)) => {
                 log::warn!(
-                    "unable to make {} anew: {error}; status is in the log alone (SIGUSR1), and no unit can notify",
-                    runtime.display()
+                    "unable to make {} anew: {}; status is in the log alone (SIGUSR1), and no unit can notify",
+                    runtime.display(),
+                    say::cause(&error)
                 );
                 None
             }
@@ -221,10 +222,19 @@ impl Node {
 
     fn sweep(&mut self, signal: Signal) -> usize {
         let (units, processes, dying) = (&self.machine.table().units, &self.processes, self.dying);
-        self.sweep.signal(signal.0, |pid| {
-            let unit = processes.get(&pid).and_then(|process| units.get(process.unit.index()));
-            dying == Some(pid) || unit.is_some_and(|unit| unit.last)
-        })
+        let last = |process: &Process| units.get(process.unit.index()).is_some_and(|unit| unit.last);
+        let left = self.sweep.signal(signal.0, |pid| dying == Some(pid) || processes.get(&pid).is_some_and(last));
+        match left {
+            Some(left) => left,
+            // Nobody can tell our own from others': end without a grace.
+            None if processes.values().any(last) => 0,
+            None if dying.is_some() => {
+                // The dead one would be counted; look again when it is reaped.
+                self.sweep_again = Some(signal);
+                1
+            }
+            None => usize::from(sweep::anybody()),
+        }
     }
 
     fn take_signals(&mut self, breakable: bool) {

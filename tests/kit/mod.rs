@@ -61,6 +61,7 @@ pub struct Plan {
     before: String,
     stdout: Option<Stdio>,
     pid_namespace: bool,
+    proc: bool,
 }
 
 impl Plan {
@@ -73,6 +74,7 @@ impl Plan {
             before: String::new(),
             stdout: None,
             pid_namespace: true,
+            proc: true,
         }
     }
 
@@ -107,6 +109,12 @@ impl Plan {
         self
     }
 
+    /// With a `/proc` that is not its own and tells it nothing.
+    pub fn without_proc(mut self) -> Plan {
+        self.proc = false;
+        self
+    }
+
     /// Starts it, in mount, uts and ipc namespaces of its own, with `/run`, `/var/log` and `/var/lib` in its directory.
     pub fn start(self) -> Node {
         let dir = directory(&self.name);
@@ -128,7 +136,10 @@ impl Plan {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--uts", "--ipc", "--fork", "--kill-child"]);
         if self.pid_namespace {
-            command.args(["--pid", "--mount-proc"]);
+            command.arg("--pid");
+            if self.proc {
+                command.arg("--mount-proc");
+            }
         }
         command.args(["sh", "-c", &script, "sh", INIT]).args(&words).stdin(Stdio::null());
         let out = File::create(dir.join("out")).expect("the output");

@@ -138,6 +138,19 @@ fn orphans_get_a_term_and_a_bounded_grace() {
 }
 
 #[test]
+fn without_proc_it_ends_as_fast() {
+    need!("without_proc", kit::no_namespaces());
+    for (script, status) in
+        [("exit 3", 3), ("(setsid sleep 1000 &) ; exit 4", 4), ("(setsid sh -c 'sleep 0.2' &) ; exit 5", 5)]
+    {
+        let began = std::time::Instant::now();
+        let mut node = Plan::new("procless").without_proc().arguments(&["sh", "-c", script]).start();
+        assert_eq!(node.end(), status, "{script}");
+        assert!(began.elapsed().as_secs() < 4, "{script}: {:?}", began.elapsed());
+    }
+}
+
+#[test]
 fn a_full_stderr_stalls_nothing() {
     need!("a_full_stderr", kit::no_namespaces());
     // The pipe holds 65,536 bytes and nobody reads; our own error finds no room.
