@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use log::{info, warn};
+use log::{Level, info, log, warn};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::files::{self, Place};
 use super::node::{self, Node};
@@ -28,6 +28,9 @@ const LATE: Duration = Duration::from_secs(60);
 /// A device that is not there yet is looked for this often; the link's own events come first.
 const FIRST_SEARCH: Duration = Duration::from_millis(200);
 const LAST_SEARCH: Duration = Duration::from_secs(5);
+
+/// A device in user space that does not answer for this long is stopped, or hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs until TERM or INT.
 pub fn start(paths: &Paths) -> Result<(), Failure> {
@@ -73,7 +76,6 @@ async fn run(paths: &Paths, node: &Node) -> std::io::Result<Option<Vec<Ipv4Addr>
     let mut agent = Agent::new(paths, node);
     tokio::spawn(gossip::follow(agent.own(), out));
     let mut changes = agent.changes().await;
-    agent.turn().await;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -95,7 +97,12 @@ async fn run(paths: &Paths, node: &Node) -> std::io::Result<Option<Vec<Ipv4Addr>
             }
             () = sleep_until(agent.due) => {}
         }
-        agent.turn().await;
+        // A device that hangs must not hold up the end.
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            () = agent.turn() => {}
+        }
     }
     info!("ending; the tunnels stay as they are");
     Ok(None)
@@ -183,9 +190,12 @@ impl<'a> Agent<'a> {
             }
         }
         if let Err(error) = seeds::keep(self.paths, &self.roster, &members) {
-            self.complain(format!(
-                "unable to keep the addresses of the other nodes: {error}; after a restart only NODE_JOIN is asked"
-            ));
+            self.complain(
+                Level::Warn,
+                format!(
+                    "unable to keep the addresses of the other nodes: {error}; after a restart only NODE_JOIN is asked"
+                ),
+            );
         }
         self.members = Some(members);
         self.look_soon();
@@ -198,7 +208,10 @@ impl<'a> Agent<'a> {
 
     /// Brings the device in line, writes the report, and says when to look again.
     async fn turn(&mut self) {
-        let outcome = self.reconcile().await;
+        let outcome = match timeout(PATIENCE, self.reconcile()).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(wg::Error::Refused("no answer".to_owned(), std::io::ErrorKind::TimedOut.into())),
+        };
         let absent = matches!(outcome, Err(wg::Error::Absent(_)));
         if let Err(error) = &outcome {
             if self.device.take().is_some() {
@@ -206,9 +219,13 @@ impl<'a> Agent<'a> {
             }
             let interface = self.interface();
             if absent {
-                self.complain(format!("waiting for {interface}: there is no WireGuard link of that name yet"));
+                self.complain(
+                    Level::Info,
+                    format!("waiting for {interface}: there is no WireGuard link of that name yet"),
+                );
             } else {
-                self.complain(format!("unable to change the peers of {interface}: {error}; trying again"));
+                let text = format!("unable to change the peers of {interface}: {error}; trying again");
+                self.complain(Level::Warn, text);
             }
         } else if !std::mem::take(&mut self.complaint).is_empty() {
             info!("{} is there, its peers are as they should be", self.interface());
@@ -253,7 +270,7 @@ impl<'a> Agent<'a> {
         let mut document =
             Document::new(&self.local, &self.node.config.networking.interface, members, &self.roster, &self.targets);
         let observed = match &mut self.device {
-            Some(device) => device.dump().await.ok(),
+            Some(device) => timeout(PATIENCE, device.dump()).await.ok().and_then(Result::ok),
             None => None,
         };
         document.observe(mode(self.device.as_ref()), observed.as_ref(), node::now());
@@ -285,9 +302,10 @@ impl<'a> Agent<'a> {
         }
     }
 
-    fn complain(&mut self, text: String) {
+    /// Says it once, until it is something else.
+    fn complain(&mut self, level: Level, text: String) {
         if text != self.complaint {
-            warn!("{text}");
+            log!(level, "{text}");
             self.complaint = text;
         }
     }

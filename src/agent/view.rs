@@ -1,12 +1,18 @@
 //! `node-agent peers` and `node-agent status`: the last report, with what the device says this moment.
 
+use std::time::Duration;
+
 use log::warn;
 use tokio::runtime::Builder;
+use tokio::time::timeout;
 
 use super::paths::Paths;
 use super::report::{Document, Peer, VERSION};
 use super::wg::{self, Device};
 use super::{Failure, files, node, say, turn};
+
+/// A person waits this long for a device that does not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Which table a person asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +47,9 @@ pub fn show(paths: &Paths, view: View, json: bool) -> Result<(), Failure> {
 async fn observe(document: &mut Document, now: u64) -> Result<(), wg::Error> {
     match Device::open(&document.own.interface).await {
         Ok(mut device) => {
-            let observed = device.dump().await?;
+            let observed = timeout(PATIENCE, device.dump()).await;
+            let stuck = |_| wg::Error::Refused("no answer".to_owned(), std::io::ErrorKind::TimedOut.into());
+            let observed = observed.map_err(stuck)??;
             document.observe(turn::mode(Some(&device)), Some(&observed), now);
             Ok(())
         }

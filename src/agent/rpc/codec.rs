@@ -67,7 +67,7 @@ fn member(value: &Value) -> Option<Member> {
         _ => Tags::new(),
     };
     Some(Member {
-        name: get(value, "Name").and_then(text).filter(|name| !name.is_empty())?,
+        name: get(value, "Name").and_then(text).map(|name| printable(&name)).filter(|name| !name.is_empty())?,
         addr: address(bytes(get(value, "Addr")?)?)?,
         port: get(value, "Port").and_then(Value::as_u64).and_then(|port| port.try_into().ok())?,
         tags,
@@ -91,6 +91,11 @@ fn bytes(value: &Value) -> Option<&[u8]> {
 /// Text with what is no UTF-8 replaced: it is shown and compared, and no record verifies with it.
 fn text(value: &Value) -> Option<String> {
     bytes(value).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+}
+
+/// A name as it can stand in a log line. No node of ours has one that this changes.
+fn printable(name: &str) -> String {
+    name.chars().take(128).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {
@@ -185,6 +190,8 @@ mod tests {
         ]);
         let one = members(&map([("Members", Value::Array(vec![bare]))]));
         assert_eq!((one[0].name.as_str(), one[0].status, one[0].tags.len()), ("n\u{fffd}", Status::Unknown, 0));
+        let lines = map([("Addr", Value::Binary(vec![0; 16])), ("Name", "a\nb\u{1b}c".into()), ("Port", 1.into())]);
+        assert_eq!(members(&map([("Members", Value::Array(vec![lines]))]))[0].name, "a?b?c");
         assert!(decode(&[0xc1]).is_ok());
         let deep = vec![0x91; 100];
         assert!(decode(&deep).is_err());
