@@ -80,7 +80,8 @@ fn members_tags_joins_and_events() {
         two.kill();
         until(&mut client, |all| all.get("two") == Some(&Status::Failed)).await;
         two.restart();
-        other.join(&[two.gossip.clone()]).await.ok();
+        connect(&two).await;
+        other.join(&[two.gossip.clone()]).await.expect("a join");
         until(&mut client, |all| all.get("two") == Some(&Status::Alive)).await;
         let left = Command::new("serf").args(["leave", "-rpc-addr", &two.rpc]).output().expect("serf");
         assert!(left.status.success(), "{left:?}");
