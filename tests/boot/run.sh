@@ -37,13 +37,17 @@ trap clean EXIT
 # took longer.
 guest() {
     local dir=$run/node$1 mark=done.$RANDOM.$RANDOM line end=$((SECONDS + $2))
-    local ours=
+    local ours='' part=''
     [ -p "$dir/shell.in" ] && [ -p "$dir/shell.out" ] || return 124
     exec 3<>"$dir/shell.in" 4<>"$dir/shell.out"
     printf 'echo begin.%s""; ( %s\n) 2>&1; echo %s""=$?\n' "$mark" "$3" "$mark" >&3
     while [ "$SECONDS" -lt "$end" ]; do
-        IFS= read -r -t 1 line <&4 || continue
-        line=${line%$'\r'}
+        # A line may come in pieces.
+        if ! IFS= read -r -t 1 line <&4; then
+            part+=$line
+            continue
+        fi
+        line=$part${line%$'\r'} part=''
         if [[ $line == *"$mark="* ]]; then
             exec 3>&- 4>&-
             return "${line##*"$mark"=}"
@@ -68,8 +72,8 @@ booted() {
     for k in 1 2; do
         within 90 answers "$k" || because "machine $k has no shell yet; its console ends: $(tail -n 5 "$(console "$k")")" || return
     done
-    guest 1 5 'cat /proc/1/comm; uname -r; cat /proc/uptime'
-    [ "$(guest 1 5 'cat /proc/1/comm')" = clusteros-init ] || [ "$(guest 1 5 'readlink /proc/1/exe')" = /usr/bin/clusteros-init ] || because "PID 1 is $(guest 1 5 'cat /proc/1/comm')" || return
+    guest 1 20 'cat /proc/1/comm; uname -r; cat /proc/uptime'
+    [ "$(guest 1 20 'cat /proc/1/comm')" = clusteros-init ] || [ "$(guest 1 20 'readlink /proc/1/exe')" = /usr/bin/clusteros-init ] || because "PID 1 is $(guest 1 20 'cat /proc/1/comm')" || return
     echo "both answer after $((SECONDS - began)) s"
 }
 
