@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod descriptor;
+mod entry;
 pub mod inherited;
 pub mod interface;
 pub mod module;

@@ -73,7 +73,8 @@ struct Disposition {
 /// The first act of PID 1: blocks every signal but the faults, so that the kernel keeps them for us (PID 1 loses a signal
 /// that is neither blocked nor handled), and resets what would keep us from seeing a child end.
 pub fn enter() -> Entry {
-    let mask = set_mask(SignalSet(!FAULTS.0));
+    let blocked = set_mask(SignalSet(!FAULTS.0));
+    let mask = super::entry::mask_before().unwrap_or(blocked);
     let mut ignored = SignalSet::EMPTY;
     for signal in 1..=LAST {
         let mut found = Disposition { handler: libc::SIG_DFL, flags: 0, restorer: 0, mask: 0 };

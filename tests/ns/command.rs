@@ -108,13 +108,14 @@ fn every_signal_is_the_commands() {
 }
 
 #[test]
-fn a_term_is_kept_from_the_moment_that_signals_are_blocked() {
+fn a_term_is_kept_from_the_first_instruction_on() {
     need!("a_term_is_kept", kit::no_namespaces());
-    for _ in 0..10 {
+    for _ in 0..20 {
         let mut node = Plan::new("early").arguments(&["sleep", "1000"]).start();
-        wait_until("signals are blocked", SOON, || {
-            node.fact("SigBlk").ends_with("4000") || node.fact("SigBlk").starts_with('f')
-        });
+        // Where the processor's first instructions are not ours, libc starts first.
+        if cfg!(not(target_arch = "x86_64")) {
+            wait_until("signals are blocked", SOON, || node.fact("SigBlk").starts_with('f'));
+        }
         node.signal(15);
         assert_eq!(node.end(), 143);
     }
