@@ -28,6 +28,10 @@ pub struct Report {
     last: Option<Time>,
     /// When it is to be written.
     due: Option<Time>,
+    /// Somebody asked for it; whether the table is to be printed, too.
+    asked: Option<bool>,
+    /// When somebody was last answered.
+    answered: Option<Time>,
 }
 
 impl Report {
@@ -36,16 +40,27 @@ impl Report {
         let program = concat!("clusteros-init ", env!("CARGO_PKG_VERSION")).to_owned();
         let node = Node { program, pid: process::own_pid(), generation: 1, started };
         let file = directory.map(|directory| directory.join("status.json"));
-        Report { file, failing: false, node, written: 0, last: None, due: None }
+        Report { file, failing: false, node, written: 0, last: None, due: None, asked: None, answered: None }
     }
 
     /// When [`Report::refresh`] wants to be called at the latest.
     pub fn deadline(&self) -> Option<Time> {
-        self.due
+        let answer = self.asked.map(|_| self.answer_due());
+        answer.into_iter().chain(self.due).min()
     }
 
-    /// Writes the file if something changed since, unless it was written just now: then later.
+    /// Answers who asked, and writes the file if something changed since; but not if either was done just now: then later.
     pub fn refresh(&mut self, now: Time, machine: &Machine) {
+        if let Some(print) = self.asked
+            && self.answer_due() <= now
+        {
+            self.asked = None;
+            self.answered = Some(now);
+            self.write(now, machine, digest(machine, now));
+            if print {
+                say::text(&self.document(now, machine).table());
+            }
+        }
         if self.file.is_none() {
             return;
         }
@@ -60,12 +75,14 @@ impl Report {
         }
     }
 
-    /// Writes the file, whatever changed, and prints the table unless `quiet`.
-    pub fn show(&mut self, now: Time, machine: &Machine, quiet: bool) {
-        self.write(now, machine, digest(machine, now));
-        if !quiet {
-            say::text(&self.document(now, machine).table());
-        }
+    /// The next [`Report::refresh`] writes the file, whatever changed, and prints the table unless `quiet`. Whoever asks
+    /// without pause is answered at our pace, and fills no log.
+    pub fn ask(&mut self, quiet: bool) {
+        self.asked = Some(!quiet || self.asked.unwrap_or(false));
+    }
+
+    fn answer_due(&self) -> Time {
+        self.answered.map_or(Time::ZERO, |answered| answered + PACE)
     }
 
     fn document(&self, now: Time, machine: &Machine) -> Status {

@@ -28,6 +28,9 @@ const SIGNALS: usize = 256;
 /// Children reaped in one turn, before signals are looked at again.
 const DEATHS: usize = 512;
 
+/// An ignored signal is not said again within this.
+const HUSH: Duration = Duration::from_secs(1);
+
 /// A process that is a unit's.
 struct Process {
     unit: UnitId,
@@ -54,6 +57,8 @@ pub struct Node {
     dying: Option<i32>,
     /// There may be more dead than one turn reaps.
     more: bool,
+    /// When each signal was last ignored aloud.
+    ignored: BTreeMap<i32, Time>,
     wait: Wait,
     verdict: Option<Verdict>,
 }
@@ -110,6 +115,7 @@ impl Node {
             processes: BTreeMap::new(),
             dying: None,
             more: false,
+            ignored: BTreeMap::new(),
             wait: Wait::default(),
             verdict: None,
         })
@@ -255,13 +261,24 @@ impl Node {
         match meaning(received.signal, self.mode) {
             Meaning::Child => {}
             Meaning::Shutdown(goal) => self.tell(Event::Shutdown(goal)),
-            Meaning::Status => self.report.show(time(), &self.machine, received.value == Some(QUIET)),
+            Meaning::Status => self.report.ask(received.value == Some(QUIET)),
             Meaning::Forward => self.forward(received.signal),
+            Meaning::Ignore(_) | Meaning::NotYet(_) if self.hushed(received.signal) => {}
             Meaning::Ignore(reason) => {
                 log::info!("{name} from pid {} user {} is ignored: {reason}", received.pid, received.user);
             }
             Meaning::NotYet(what) => log::warn!("unable to {what}: this version cannot; {name} is ignored"),
         }
+    }
+
+    /// Whether this signal was ignored aloud a moment ago: whoever sends it without pause fills no log.
+    fn hushed(&mut self, number: i32) -> bool {
+        let now = time();
+        let recent = self.ignored.get(&number).is_some_and(|last| now.since(*last) < HUSH);
+        if !recent {
+            self.ignored.insert(number, now);
+        }
+        recent
     }
 
     fn forward(&self, number: i32) {

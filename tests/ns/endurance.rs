@@ -51,3 +51,16 @@ fn a_stuck_stdout_stalls_nothing() {
     node.signal(15);
     node.end();
 }
+
+#[test]
+fn a_flood_of_signals_fills_no_log() {
+    need!("a_flood_of_signals", kit::no_namespaces());
+    let flood =
+        "while [ ! -e @/stop ]; do kill -USR1 1; kill -USR2 1; kill -HUP 1; kill -CHLD 1; done; exec sleep 1000";
+    let mut node = Plan::new("flood").table(&format!("[unit.flood]\nexec = [\"sh\", \"-c\", \"{flood}\"]\n")).start();
+    node.wait_for("out", "2 of 2 units up");
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(node.read("out").lines().count() < 400, "{}", node.read("out").lines().count());
+    node.signal(15);
+    assert_eq!(node.end(), 0);
+}
