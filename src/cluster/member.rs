@@ -105,6 +105,11 @@ impl Verified {
         Verified { status: Status::Unknown, ..self.clone() }
     }
 
+    /// Whether it is the same node with the same WireGuard key as `other`.
+    pub(super) fn holds_as(&self, other: &Verified) -> bool {
+        self.record.node_id == other.record.node_id && self.record.key == other.record.key
+    }
+
     /// The peer that it is.
     pub fn peer(&self) -> PeerSpec {
         PeerSpec {

@@ -92,8 +92,9 @@ impl Roster {
 
     /// Takes the whole membership as gossip shows it at `now`, in seconds of any clock; answers with what changed.
     ///
-    /// Every node settles conflicts the same way. One node id under two names: the newer record keeps it. One WireGuard
-    /// key or address under two ids: the smaller id keeps it.
+    /// One node id under two names: the newer record keeps it. One address under two ids: the smaller id keeps it, so that
+    /// every node settles it the same way. One WireGuard key under two ids: whoever held it before keeps it, for an id can
+    /// be searched until it is small, and a key is copied easily; of two newcomers the smaller id.
     pub fn update(&mut self, members: &[Member], now: u64) -> Vec<Delta> {
         let (mut candidates, mut refused) = self.judge(members);
         candidates.extend(self.kept(members, now));
@@ -102,6 +103,11 @@ impl Roster {
             let (a, b) = (a.record(), b.record());
             a.node_id.cmp(&b.node_id).then(b.generation.cmp(&a.generation)).then(a.name.cmp(&b.name))
         });
+        let holders: BTreeMap<WgKey, Verified> = candidates
+            .iter()
+            .filter(|peer| self.verified.values().any(|old| old.holds_as(peer)))
+            .map(|peer| (peer.record().key, peer.clone()))
+            .collect();
         let mut verified = BTreeMap::new();
         let mut ids: BTreeMap<NodeId, String> = BTreeMap::new();
         let mut keys = BTreeMap::new();
@@ -114,6 +120,8 @@ impl Roster {
                 Some(Refusal::IdHeld(by.clone()))
             } else if record.generation < seen {
                 Some(Refusal::Older { carries: record.generation, seen })
+            } else if let Some(holder) = holders.get(&record.key).filter(|holder| holder.record().node_id != id) {
+                Some(Refusal::KeyHeld(holder.record().name.clone()))
             } else if let Some(by) = keys.get(&record.key) {
                 Some(Refusal::KeyHeld(String::clone(by)))
             } else {
@@ -362,6 +370,26 @@ mod tests {
         let mut roster = Roster::new(local());
         roster.update(&[member(&same_key, &large), kept], 0);
         assert_eq!(roster.refused().next(), Some(("alpha", &Refusal::KeyHeld("zeta".to_owned()))));
+    }
+
+    #[test]
+    fn a_copied_key_does_not_drive_its_holder_out_whatever_the_id() {
+        let (small, large) = two();
+        let holder = member(&record(&large, "holder"), &large);
+        let mut copied = record(&small, "impostor");
+        copied.key = large.wireguard_key();
+        let impostor = member(&copied, &small);
+        let mut roster = Roster::new(local());
+        roster.update(std::slice::from_ref(&holder), 0);
+        for _ in 0..2 {
+            roster.update(&[impostor.clone(), holder.clone()], 1);
+            assert_eq!(names(&roster), ["holder"]);
+            assert_eq!(roster.refused().next(), Some(("impostor", &Refusal::KeyHeld("holder".to_owned()))));
+        }
+        let mut left = holder;
+        left.status = Status::Left;
+        roster.update(&[impostor, left], 2);
+        assert_eq!(names(&roster), ["impostor"]);
     }
 
     #[test]
