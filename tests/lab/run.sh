@@ -168,15 +168,19 @@ odd_node() {
 }
 
 stranger() {
-    local k at
-    odd_node 6 "CLUSTER_AUTH_KEY=$(head -c 32 /dev/urandom | base64)" || return
-    at=$(size "$(log_of 1 gossip)")
+    local k
+    local -A at=()
+    odd_node 6 "CLUSTER_AUTH_KEY=$(head -c 32 /dev/urandom | base64)" "NODE_JOIN=$(for k in "${nodes[@]}"; do printf '%s.%d,' "${LAB_NET%.*}" $((10 + k)); done | sed 's/,$//')" || return
+    for k in "${nodes[@]}"; do at[$k]=$(size "$(log_of "$k" gossip)"); done
     lab start 6 || return
-    within 40 new_says "$(log_of 1 gossip)" "$at" 'ecrypt' || because "node1's gossip log says nothing of a message it cannot decrypt" || return
-    within 40 says "$(log_of 6 gossip)" '(ecrypt|EOF|failed to (join|sync)|[Ff]ailed to join)' || because "the stranger's gossip log does not say why it is alone" || return
-    grep -E 'ecrypt|ailed' "$(log_of 6 gossip)" "$(log_of 1 gossip)" | tail -n 4
-    for k in "${nodes[@]}"; do peers_are "$k" 4 || because "node$k has $(peers "$k") peers" || return; done
-    [ "$(peers 6 || echo 0)" = 0 ] || [ -z "$(peers 6)" ] || because "the stranger has $(peers 6) peers" || return
+    for k in "${nodes[@]}"; do
+        within 40 new_says "$(log_of "$k" gossip)" "${at[$k]}" '[Dd]ecrypt|encrypted' || because "node$k's gossip log says nothing of a message that it cannot decrypt" || return
+        since "$(log_of "$k" gossip)" "${at[$k]}" | grep -Em 1 '[Dd]ecrypt|encrypted'
+    done
+    within 40 says "$(log_of 6 gossip)" '[Dd]ecrypt|[Ff]ailed to (join|sync)|Unable to join' || because "the stranger's gossip log does not say why it is alone" || return
+    grep -Em 3 '[Dd]ecrypt|[Ff]ailed to (join|sync)|Unable to join' "$(log_of 6 gossip)"
+    still_four || return
+    case $(peers 6) in '' | 0) ;; *) because "the stranger has $(peers 6) peers" || return ;; esac
     lab stop 6
 }
 
