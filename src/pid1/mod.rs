@@ -14,7 +14,7 @@ use log::LevelFilter;
 
 use crate::sys::signal::Entry;
 use crate::sys::{descriptor, power, process, renewal, signal};
-use crate::unit::{Table, Unit};
+use crate::unit::{Signal, Table, Unit};
 
 pub mod boot;
 pub mod conditions;
@@ -239,7 +239,10 @@ fn logd() -> Option<String> {
 fn console() -> Table {
     let shell = "exec /bin/sh -i </dev/console >/dev/console 2>&1";
     let exec = ["/bin/sh", "-c", shell].map(str::to_owned).to_vec();
-    let units = if Path::new("/bin/sh").exists() { vec![Unit::new("console", exec)] } else { Vec::new() };
+    let mut unit = Unit::new("console", exec);
+    // A shell with a person at it ignores TERM.
+    unit.stop_signal = Signal(nix::libc::SIGHUP);
+    let units = if Path::new("/bin/sh").exists() { vec![unit] } else { Vec::new() };
     Table { units }
 }
 
