@@ -162,12 +162,23 @@ rung_build() {
         one "static-$bin" is_static "$release/$bin"
         one "stripped-$bin" is_stripped "$release/$bin"
     done
+    one own-start starts_with_its_own
     (cd "$release" && stat --format 'size %n %s bytes' clusteros-init logd initctl node-agent)
 }
 
 # A program that names no interpreter and no library runs in an empty image.
 is_static() {
     [ -x "$1" ] && ! readelf --wide --program-headers "$1" | grep -q INTERP && ! readelf --dynamic "$1" | grep -q NEEDED
+}
+
+# The linker only warns when it does not find the start that it was told, and then PID 1 loses early signals.
+starts_with_its_own() {
+    [ "$(uname -m)" = x86_64 ] || return 0
+    local at
+    at=$((16#$(readelf --file-header "$release/clusteros-init" | sed -n 's/.*Entry point address: *0x//p')))
+    # mov r8,rdx; mov eax,14 (rt_sigprocmask)
+    objdump --disassemble --start-address=$at --stop-address=$((at + 8)) "$release/clusteros-init" |
+        grep -A1 'mov *%rdx,%r8' | grep -q 'mov *.0xe,%eax'
 }
 
 is_stripped() { [ -x "$1" ] && ! readelf --wide --sections "$1" | grep -qE '\.(symtab|debug_info)'; }

@@ -1,7 +1,7 @@
 //! The first instructions of `clusteros-init`: they block every signal but the faults, then go where every program starts.
 //!
 //! From exec to `main` libc takes half a millisecond, and the kernel throws away what is sent to a PID 1 that neither blocks
-//! nor handles it: of 100 SIGTERMs sent right after exec, 39 were lost without this. The linker is told by `build.rs` to start
+//! nor handles it: of 100 SIGTERMs sent right after exec, 39 were lost without this. The linker is told by `src/build.rs` to start
 //! here. On processors not named here `main` blocks them.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,7 +5,7 @@ use super::source::{Finding, Source, finding, rust};
 const PURE: &[&str] = &["unit", "boot", "control", "mesh", "cluster", "gossip"];
 const SHELL: &[&str] = &["pid1", "logd", "agent", "ctl", "gossipd"];
 /// Neither pure nor shell: the cellar, and the grammar of logged lines.
-const OTHER: &[&str] = &["sys", "say", "lib", "bin"];
+const OTHER: &[&str] = &["sys", "say", "lib", "bin", "build"];
 /// PID 1 and what it is made of: knows nothing of clusters or networks.
 const INIT: &[&str] = &["unit", "boot", "control", "pid1", "logd", "sys", "say"];
 
