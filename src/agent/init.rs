@@ -33,14 +33,14 @@ pub fn init(paths: &Paths) -> Result<(), Failure> {
 
 /// Makes serf.json.
 pub(super) fn gossip(paths: &Paths, node: &Node) -> Result<(), Failure> {
-    let advertise = advertised(node);
-    let join = join(&node.config, seeds::read(paths), &own_addresses(advertise));
+    let advertise = advertised(node)?;
+    let join = join(&node.config, seeds::read(paths), &own_addresses(Some(advertise)));
     if join.is_empty() && node.config.discovery.bootstrap != Some(true) {
         info!("no other node to join (NODE_JOIN is not set): this node is alone until another one joins it");
     }
     let tags = node.record().tags(&node.identity);
     let path = paths.serf_json();
-    let text = serf::text(&node.config, &node.name, advertise, &join, &tags)
+    let text = serf::text(&node.config, &node.name, Some(advertise), &join, &tags)
         .map_err(|cause| Failure::configuration(format!("unable to make {}: {cause}", path.display())))?;
     files::folder(&path, false).map_err(|error| unwritable(&path, &error))?;
     files::replace(&path, &text, true, Place::Run).map_err(|error| unwritable(&path, &error))
@@ -147,11 +147,12 @@ fn keep_configuration(paths: &Paths, config: &Config, changes: &[Change]) {
     }
 }
 
-/// The address to announce. One from the configuration is taken as it is, unless it is of the mesh.
-fn advertised(node: &Node) -> Option<IpAddr> {
+/// The address to announce. One from the configuration is taken as it is, unless it is of the mesh. Without any, gossip
+/// would not start, or announce one that nobody reaches: a failure that is tried again, for an address may come late.
+fn advertised(node: &Node) -> Result<IpAddr, Failure> {
     if let Some(address) = node.config.discovery.advertise.as_deref().and_then(|text| text.parse().ok()) {
         if !node.subnet.contains(address) {
-            return Some(address);
+            return Ok(address);
         }
         warn!("unable to announce {address}: it is inside the mesh's own subnet {}; choosing another one", node.subnet);
     }
@@ -159,13 +160,15 @@ fn advertised(node: &Node) -> Option<IpAddr> {
     let targets: Vec<SocketAddr> =
         node.config.discovery.bootstrap_peers.iter().filter_map(|target| socket(target, port)).collect();
     let found = underlay::announced(&targets, &node.config.networking.interface, node.subnet);
-    match found {
-        Some(address) => info!("announcing {address} to the other nodes"),
-        None => warn!(
-            "unable to find an address that other nodes can reach: no interface has one; set NODE_ADVERTISE (gossip announces what it finds)"
-        ),
-    }
-    found
+    let address = found.ok_or_else(|| {
+        Failure::internal(
+            "unable to find an address that other nodes can reach: no interface has one yet; trying again, or set \
+             NODE_ADVERTISE"
+                .to_owned(),
+        )
+    })?;
+    info!("announcing {address} to the other nodes");
+    Ok(address)
 }
 
 /// `target` as a socket address, if it is one: names are left to gossip.

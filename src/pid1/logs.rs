@@ -4,7 +4,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use crate::sys::{Errno, descriptor};
+use crate::sys::{Errno, descriptor, renewal};
 use crate::unit::{Table, Unit, UnitId};
 
 use super::say;
@@ -37,7 +37,10 @@ impl Logs {
                 pipes.push(Pipe { unit: Some(UnitId(number)), name: unit.name.clone(), read, write });
             }
         }
-        Ok(Logs(pipes))
+        let logs = Logs(pipes);
+        // Should we break and `logd` end after that, a unit that writes must wait, not die of SIGPIPE.
+        renewal::keep_open(logs.readers());
+        Ok(logs)
     }
 
     /// What `unit` writes to; none: what we write to.

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::os::fd::RawFd;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use super::signal::FAULTS;
@@ -15,6 +16,9 @@ static FAULT_OUTPUT: AtomicI32 = AtomicI32::new(2);
 static FAULT_OWNER: AtomicI32 = AtomicI32::new(0);
 /// The stack of the handler, for a fault that is the end of the usual one.
 const FAULT_STACK: usize = 64 * 1024;
+
+/// What stays open in the renewed program.
+static KEPT: OnceLock<Vec<RawFd>> = OnceLock::new();
 
 /// Our own program, open for execution; -1 before [`keep_program`].
 static PROGRAM: AtomicI32 = AtomicI32::new(-1);
@@ -42,12 +46,26 @@ pub fn keep_program(path: Option<&CStr>) -> Result<(), Errno> {
     Ok(())
 }
 
+/// These descriptors stay open in the renewed program. The first call counts.
+pub fn keep_open(descriptors: Vec<RawFd>) {
+    let _ = KEPT.set(descriptors);
+}
+
+/// Raw calls alone.
+fn open_kept() {
+    for fd in KEPT.get().into_iter().flatten() {
+        // SAFETY: sets a flag of a descriptor; one that is not open any more answers EBADF.
+        unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) };
+    }
+}
+
 /// Runs our own program again in this process: same pid, same children, same signal mask, our environment. Returns only
 /// when that fails.
 pub fn renew(arguments: &[CString]) -> Errno {
     let program = PROGRAM.load(Ordering::Relaxed);
     let arguments: Vec<*const c_char> =
         arguments.iter().map(|argument| argument.as_ptr()).chain([std::ptr::null()]).collect();
+    open_kept();
     // SAFETY: the arguments are C strings with a null at the end, the environment is libc's own, and both outlive the call.
     let answer = unsafe {
         libc::syscall(libc::SYS_execveat, program, c"".as_ptr(), arguments.as_ptr(), environ, libc::AT_EMPTY_PATH)
@@ -97,6 +115,7 @@ extern "C" fn on_fault(signal: libc::c_int, info: *const libc::siginfo_t, _conte
             line[at + 1] = b'0' + signal % 10;
         }
         libc::write(FAULT_OUTPUT.load(Ordering::Relaxed), line.as_ptr().cast(), line.len());
+        open_kept();
         libc::syscall(
             libc::SYS_execveat,
             PROGRAM.load(Ordering::Relaxed),

@@ -267,8 +267,8 @@ impl Drop for Node {
 /// Sends `signal` to `pid`.
 pub fn kill(pid: i32, signal: i32) {
     assert!(pid > 1, "no pid to signal");
-    let sent = Command::new("kill").args([format!("-{signal}"), pid.to_string()]).status().expect("kill");
-    assert!(sent.success(), "signal {signal} to {pid}");
+    let sent = clusteros_init::sys::signal::send(pid, signal);
+    assert!(sent.is_ok(), "signal {signal} to {pid}: {sent:?}");
 }
 
 /// The children of `pid`, zombies too.
