@@ -137,8 +137,8 @@ rung_style() {
 
 rung_unit() { tests --lib -- --nocapture; }
 
-# Tests that need nothing of the host.
-pure=(sim machine table)
+# Tests that need nothing of the host, beside the simulation.
+pure=(machine table)
 
 rung_sim() {
     local name arguments=()
@@ -146,13 +146,14 @@ rung_sim() {
         arguments+=(--test "$name")
     done
     tests --no-fail-fast "${arguments[@]}" -- --nocapture
+    SIM_LIVES=${SIM_LIVES:-1000000} tests --profile sim --no-default-features --test sim -- --nocapture
 }
 
 # All others that Cargo.toml lists, so that none is forgotten.
 rung_ns() {
     local name arguments=()
     while read -r name; do
-        [[ " style ${pure[*]} " == *" $name "* ]] || arguments+=(--test "$name")
+        [[ " style sim ${pure[*]} " == *" $name "* ]] || arguments+=(--test "$name")
     done < <(sed -n '/^\[\[test\]\]/,/^$/s/^name = "\(.*\)"/\1/p' Cargo.toml)
     # What only the kernel's WireGuard can show is for rung boot: there a kernel has it for certain.
     tests --no-fail-fast "${arguments[@]}" -- --nocapture --skip kernel::

@@ -230,7 +230,9 @@ impl Machine {
         match &cell.state {
             State::Waiting => (running && self.waits_for_wants(unit, cell)).then_some(cell.wanted_since + WANTS_LIMIT),
             State::Backoff { until, .. } => running.then_some(*until),
-            State::Starting { deadline, .. } => running.then_some(*deadline).flatten(),
+            // Not answered yet: nothing would act on it.
+            State::Starting { pid: None, .. } | State::Stopping(Stop { step: Step::Command(None), .. }) => None,
+            State::Starting { pid: Some(_), deadline } => running.then_some(*deadline).flatten(),
             State::Stopping(stop) => match stop.step {
                 Step::Command(_) | Step::Signalled => Some(self.life.hurried(stop.deadline)),
                 Step::Killed(_) => Some(stop.deadline),

@@ -51,3 +51,22 @@ fn without_an_address_only_lo_comes_up() {
     need!("without_an_address_only_lo_comes_up", no_network());
     assert_eq!(said(&network(&Node::new(), &[])), (String::new(), Some(0)));
 }
+
+#[test]
+fn an_address_to_announce_may_come_late() {
+    need!("an_address_to_announce_may_come_late", no_network());
+    let (node, other) = (Node::new(), Namespace::new());
+    std::fs::write(node.root.join("etc/cluster-os/node.yaml"), "discovery: {}\n").expect("node.yaml");
+    let identity = || std::fs::read(node.root.join("var/lib/cluster-os/identity.json")).expect("an identity");
+    let before = identity();
+    let (text, code) = said(&node.run(&["init"]));
+    assert_eq!(code, Some(70), "{text}");
+    let line = "node-agent: error: unable to find an address that other nodes can reach: no interface has one yet; trying \
+                again, or set NODE_ADVERTISE\n";
+    assert!(text.ends_with(line), "{text}");
+    node.namespace.wire(&other);
+    let (text, code) = said(&node.run(&["init"]));
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("announcing 192.0.2.1 to the other nodes"), "{text}");
+    assert_eq!(identity(), before);
+}

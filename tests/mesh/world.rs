@@ -124,7 +124,8 @@ pub struct Node {
     pub interface: String,
     pub key: WgKey,
     pub address: Ipv4Addr,
-    root: PathBuf,
+    /// Where its `/etc`, `/var/lib` and `/run` are.
+    pub root: PathBuf,
 }
 
 /// `node-agent wg0` of a node, and what it says to its supervisor.
@@ -143,7 +144,9 @@ impl Node {
         let root = kit::directory("mesh");
         let file = root.join("etc/cluster-os/node.yaml");
         fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
-        fs::write(file, format!("networking:\n  interface: {interface}\n")).expect("node.yaml");
+        // Its namespace has no address yet that it could find by itself.
+        let text = format!("discovery:\n  advertise: 192.0.2.1\nnetworking:\n  interface: {interface}\n");
+        fs::write(file, text).expect("node.yaml");
         let mut node =
             Node { namespace: Namespace::new(), interface, key: WgKey([0; 32]), address: Ipv4Addr::UNSPECIFIED, root };
         assert!(node.run(&["init"]).status.success(), "init");

@@ -1,10 +1,11 @@
 //! Seeded lifetimes of a node on a fake kernel.
 //!
-//! `SIM_LIVES` sets how many (100,000 by default), `SIM_SEED` replays one with a trace. A seed that once failed is kept in
-//! `seeds.txt`.
+//! `SIM_LIVES` sets how many (100,000 by default, a million under tests/run.sh), `SIM_SEED` replays one with a trace. A
+//! seed that once failed is kept in `seeds.txt`.
 
 mod dice;
 mod life;
+mod soup;
 mod tables;
 mod world;
 
@@ -18,9 +19,29 @@ fn every_lifetime_keeps_the_invariants() {
         }
         return;
     }
-    let lives = number("SIM_LIVES").unwrap_or(100_000);
+    many("lifetimes", 1, lived);
+}
+
+#[test]
+fn no_event_at_no_time_breaks_the_machine() {
+    many("soups", 10, |seed| {
+        soup::stir(seed).unwrap_or_else(|broken| panic!("soup of seed {seed}: {broken}"));
+        0
+    });
+}
+
+#[test]
+fn seeds_that_once_failed_stay_mended() {
+    for seed in include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#')) {
+        lived(seed.parse().expect("seeds.txt holds a number a line"));
+    }
+}
+
+/// As many as asked for, or that part of it, on all processors.
+fn many(what: &str, part: u64, one: impl Fn(u64) -> u64 + Sync) {
+    let lives = number("SIM_LIVES").unwrap_or(100_000) / part;
     let first = number("SIM_FIRST").unwrap_or_else(|| u64::from(std::process::id()) << 32);
-    eprintln!("{lives} lifetimes from seed {first}");
+    eprintln!("{lives} {what} from seed {first}");
     let (next, steps) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -30,19 +51,12 @@ fn every_lifetime_keeps_the_invariants() {
                     if at >= lives {
                         break;
                     }
-                    steps.fetch_add(lived(first + at), Ordering::Relaxed);
+                    steps.fetch_add(one(first + at), Ordering::Relaxed);
                 }
             });
         }
     });
-    eprintln!("{} steps", steps.into_inner());
-}
-
-#[test]
-fn seeds_that_once_failed_stay_mended() {
-    for seed in include_str!("seeds.txt").lines().filter(|line| !line.starts_with('#')) {
-        lived(seed.parse().expect("seeds.txt holds a number a line"));
-    }
+    eprintln!("{lives} {what}: {} steps", steps.into_inner());
 }
 
 fn lived(seed: u64) -> u64 {

@@ -1,0 +1,91 @@
+//! Events that no kernel would send: the machine must not panic, loop, or act after its end, whatever it is told.
+
+use std::time::Duration;
+
+use clusteros_init::unit::{
+    Action, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Request, Role, Signal, Time, UnitId, Wish,
+};
+
+use crate::dice::Dice;
+use crate::tables;
+
+/// One machine and a few hundred random events. `Err` says what went wrong.
+pub fn stir(seed: u64) -> Result<(), String> {
+    let mut dice = Dice::new(seed);
+    let table = tables::table(&mut dice);
+    let options = Options { seed, budget: Duration::from_millis(dice.below(20_000)), goal: Goal::Exit };
+    let mut now = Time::ZERO;
+    let mut machine = Machine::new(table, Vec::new(), options, now);
+    let mut halts = 0;
+    for _ in 0..dice.below(300) {
+        if dice.chance(60) {
+            now = now + Duration::from_micros(dice.below(40_000_000));
+        }
+        machine.handle(now, event(&mut dice));
+        let mut actions = 0;
+        while let Some(action) = machine.next(now) {
+            actions += 1;
+            if actions > 2_000 {
+                return Err(format!("one event led to 2,000 actions; the last: {action:?}"));
+            }
+            // Most spawns and sweeps are answered, as they must be; some are not.
+            match action {
+                Action::Spawn { unit, role } if dice.chance(90) => {
+                    let outcome = if dice.chance(80) { Ok(pid(&mut dice)) } else { Err(Errno(11)) };
+                    machine.handle(now, Event::Spawned { unit, role, outcome });
+                }
+                Action::Sweep { .. } if dice.chance(90) => {
+                    machine.handle(now, Event::Swept { left: dice.below(3) as usize });
+                }
+                Action::Halt(_) => halts += 1,
+                Action::Spawn { .. }
+                | Action::Signal { .. }
+                | Action::Sweep { .. }
+                | Action::CloseLogs
+                | Action::Say(..) => {}
+            }
+        }
+        if halts > 1 {
+            return Err("it halted twice".into());
+        }
+        if machine.deadline().is_some_and(|deadline| deadline <= now) {
+            return Err(format!("a deadline that passed is still asked for: {:?}", machine.views(now)));
+        }
+    }
+    Ok(())
+}
+
+fn pid(dice: &mut Dice) -> Pid {
+    Pid(dice.below(12) as i32 - 1)
+}
+
+fn unit(dice: &mut Dice) -> UnitId {
+    UnitId(if dice.chance(95) { dice.below(10) as u16 } else { dice.next() as u16 })
+}
+
+fn event(dice: &mut Dice) -> Event {
+    match dice.below(14) {
+        0 => Event::Spawned { unit: unit(dice), role: dice.pick(&[Role::Main, Role::Stop]), outcome: Ok(pid(dice)) },
+        1 => Event::Spawned { unit: unit(dice), role: dice.pick(&[Role::Main, Role::Stop]), outcome: Err(Errno(12)) },
+        2 | 3 => Event::Execed { pid: pid(dice) },
+        4 => Event::ExecFailed { pid: pid(dice), errno: Errno(dice.next() as i32) },
+        5..8 => {
+            let signal = Signal(dice.next() as i32);
+            let how = dice.pick(&[Ending::Code(0), Ending::Code(78), Ending::Signal { signal, core: true }]);
+            Event::Exited { pid: pid(dice), how }
+        }
+        8 | 9 => {
+            let notices = vec![
+                Notice::Status("\u{1b}[2J".into()),
+                Notice::ExtendTimeout(Duration::from_nanos(dice.next())),
+                Notice::Stopping,
+                Notice::Ready,
+            ];
+            Event::Notify { unit: unit(dice), pid: pid(dice), notices }
+        }
+        10 => Event::Request(Request { unit: unit(dice), wish: dice.pick(&[Wish::Start, Wish::Stop, Wish::Restart]) }),
+        11 if dice.chance(10) => Event::Shutdown(dice.pick(&[Goal::Exit, Goal::Halt, Goal::Reboot, Goal::PowerOff])),
+        12 => Event::Swept { left: dice.below(3) as usize },
+        _ => Event::Tick,
+    }
+}
