@@ -28,6 +28,11 @@ impl Object {
         self.raw(name, &value.map_or_else(null, |number| number.into().to_string()))
     }
 
+    /// The object with an object in it.
+    pub fn object(self, name: &str, inner: Object) -> Object {
+        self.raw(name, &inner.finish())
+    }
+
     /// The object with a list of objects, one a line so that a person can read it too.
     pub fn objects(self, name: &str, items: impl Iterator<Item = Object>) -> Object {
         let lines: Vec<String> = items.map(|item| format!("\n{}", item.finish())).collect();
@@ -82,6 +87,7 @@ mod tests {
         let inner = Object::new().number("n", Some(-1)).number("none", None::<u64>);
         let text = Object::new().text("a", Some("x")).text("b", None).objects("list", [inner].into_iter()).finish();
         assert_eq!(text, "{\"a\":\"x\",\"b\":null,\"list\":[\n{\"n\":-1,\"none\":null}\n]}");
+        assert_eq!(Object::new().object("o", Object::new()).finish(), "{\"o\":{}}");
         assert_eq!(Object::new().finish(), "{}");
         assert_eq!(Object::new().objects("l", std::iter::empty()).finish(), "{\"l\":[\n]}");
     }

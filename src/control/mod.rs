@@ -2,9 +2,12 @@
 //! values out; no clock, file, socket, thread, randomness or `unsafe`.
 
 pub mod json;
+pub mod outcome;
+pub mod request;
 pub mod show;
 pub mod signal;
 pub mod status;
 
+pub use outcome::{Outcome, outcome};
 pub use signal::{Meaning, Mode, meaning};
 pub use status::{Node, Status, UnitStatus};

@@ -1,5 +1,6 @@
 //! What a signal to PID 1 means.
 
+use super::request;
 use crate::unit::Goal;
 use crate::unit::signal::RTMIN;
 
@@ -21,6 +22,8 @@ pub enum Meaning {
     Shutdown(Goal),
     /// Write the status document and print the status table; with [`QUIET`] beside the signal, print nothing.
     Status,
+    /// One request to a unit; which one tells the number queued beside it ([`super::request`]).
+    Request,
     /// A child has ended. PID 1 looks for ended children after every wait, so there is nothing to do besides.
     Child,
     /// Pass it on to the main command, if there is one, and to the units that ask for it.
@@ -69,14 +72,13 @@ const MEANINGS: &[Row] = &[
     Row { signal: libc::SIGUSR1, container: Meaning::Status, appliance: Meaning::Status },
     Row { signal: libc::SIGHUP, container: NO_RELOAD, appliance: NO_RELOAD },
     Row { signal: libc::SIGUSR2, container: NO_REEXEC, appliance: NO_REEXEC },
-    Row { signal: RTMIN + 8, container: NO_REQUEST, appliance: NO_REQUEST },
+    Row { signal: request::SIGNAL, container: Meaning::Request, appliance: Meaning::Request },
     Row { signal: libc::SIGCHLD, container: Meaning::Child, appliance: Meaning::Child },
 ];
 
 const NOT_ON_A_MACHINE: &str = "it does not end a machine; RTMIN+4 or PWR powers off, INT reboots";
 const NO_RELOAD: Meaning = Meaning::NotYet("reload the unit table");
 const NO_REEXEC: Meaning = Meaning::NotYet("start PID 1 anew in place");
-const NO_REQUEST: Meaning = Meaning::NotYet("take a request by signal");
 
 /// What `signal` means in `mode`. With a bare command every signal but SIGCHLD is the command's own.
 pub fn meaning(signal: i32, mode: Mode) -> Meaning {
@@ -125,7 +127,8 @@ mod tests {
         for mode in [Mode::Container, Mode::Appliance] {
             assert_eq!(meaning(libc::SIGUSR1, mode), Meaning::Status);
             assert_eq!(meaning(libc::SIGCHLD, mode), Meaning::Child);
-            for signal in [libc::SIGHUP, libc::SIGUSR2, 42] {
+            assert_eq!(meaning(42, mode), Meaning::Request);
+            for signal in [libc::SIGHUP, libc::SIGUSR2] {
                 assert!(matches!(meaning(signal, mode), Meaning::NotYet(_)), "{signal}");
             }
             for signal in [libc::SIGWINCH, libc::SIGALRM, libc::SIGCONT, libc::SIGTSTP, 34, 64, 99] {

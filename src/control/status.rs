@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::json::Object;
 use crate::unit::signal;
-use crate::unit::{Ending, Goal, Phase, Time, View};
+use crate::unit::{Ending, Goal, Phase, Tally, Time, View};
 
 /// The version of the document. It grows when a member changes its meaning or goes; a new member is no new version.
 pub const VERSION: u32 = 1;
@@ -23,6 +23,8 @@ pub struct Node {
     pub generation: u64,
     /// When PID 1 started.
     pub started: Time,
+    /// What became of the requests so far.
+    pub requests: Tally,
 }
 
 /// The document.
@@ -44,8 +46,22 @@ pub struct Status {
     pub started: u64,
     /// When the document was written.
     pub written: u64,
-    /// The units in the order of the table.
+    /// What became of the requests so far.
+    #[serde(default)]
+    pub requests: Requests,
+    /// The units in the order of the table: a unit's place is its number in a request.
     pub units: Vec<UnitStatus>,
+}
+
+/// What became of the requests so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Requests {
+    /// How many were taken.
+    pub taken: u64,
+    /// How many were refused.
+    pub refused: u64,
+    /// Why the last refused one was.
+    pub refusal: Option<String>,
 }
 
 /// One unit in the document.
@@ -73,6 +89,13 @@ pub struct UnitStatus {
     pub ready_ms: Option<u64>,
     /// Its own last `STATUS=` line.
     pub status: Option<String>,
+    /// How many requests came for it, refused ones too.
+    #[serde(default)]
+    pub requests: u64,
+    /// Why the last of them was refused, if it was.
+    pub refusal: Option<String>,
+    /// What was asked of it and is not done yet: `start`, `stop` or `restart`.
+    pub pending: Option<String>,
 }
 
 impl Status {
@@ -91,6 +114,11 @@ impl Status {
             goal,
             started: at(node.started, now, wall),
             written: wall,
+            requests: Requests {
+                taken: node.requests.taken,
+                refused: node.requests.refused,
+                refusal: node.requests.refusal.clone(),
+            },
             units: views.iter().map(|view| UnitStatus::new(view, now, wall)).collect(),
         }
     }
@@ -106,10 +134,20 @@ impl Status {
             .text("goal", self.goal.as_deref())
             .number("started", Some(self.started))
             .number("written", Some(self.written))
+            .object("requests", self.requests.object())
             .objects("units", self.units.iter().map(UnitStatus::object))
             .finish();
         text.push('\n');
         text
+    }
+}
+
+impl Requests {
+    fn object(&self) -> Object {
+        Object::new()
+            .number("taken", Some(self.taken))
+            .number("refused", Some(self.refused))
+            .text("refusal", self.refusal.as_deref())
     }
 }
 
@@ -127,6 +165,9 @@ impl UnitStatus {
             last_exit: view.last_exit.map(ending),
             ready_ms: view.ready_after.map(millis),
             status: view.status.map(str::to_owned),
+            requests: view.asked.taken.saturating_add(view.asked.refused),
+            refusal: view.asked.refusal.clone(),
+            pending: view.pending.map(|wish| wish.word().to_owned()),
         }
     }
 
@@ -153,6 +194,9 @@ impl UnitStatus {
             .text("last_exit", self.last_exit.as_deref())
             .number("ready_ms", self.ready_ms)
             .text("status", self.status.as_deref())
+            .number("requests", Some(self.requests))
+            .text("refusal", self.refusal.as_deref())
+            .text("pending", self.pending.as_deref())
     }
 }
 

@@ -7,7 +7,7 @@ use std::{fs, io};
 
 use crate::control::{Node, Status};
 use crate::sys::process;
-use crate::unit::{Machine, Phase, Time};
+use crate::unit::{Machine, Phase, Tally, Time};
 
 use super::say;
 
@@ -38,9 +38,14 @@ impl Report {
     /// For `DIRECTORY/status.json`.
     pub fn new(directory: Option<&Path>, started: Time) -> Report {
         let program = concat!("clusteros-init ", env!("CARGO_PKG_VERSION")).to_owned();
-        let node = Node { program, pid: process::own_pid(), generation: 1, started };
+        let node = Node { program, pid: process::own_pid(), generation: 1, started, requests: Tally::default() };
         let file = directory.map(|directory| directory.join("status.json"));
         Report { file, failing: false, node, written: 0, last: None, due: None, asked: None, answered: None }
+    }
+
+    /// Which table is running.
+    pub fn generation(&self) -> u64 {
+        self.node.generation
     }
 
     /// When [`Report::refresh`] wants to be called at the latest.
@@ -86,7 +91,8 @@ impl Report {
     }
 
     fn document(&self, now: Time, machine: &Machine) -> Status {
-        Status::new(&machine.views(now), machine.phase(), now, wall(), &self.node)
+        let node = Node { requests: machine.tally().clone(), ..self.node.clone() };
+        Status::new(&machine.views(now), machine.phase(), now, wall(), &node)
     }
 
     fn write(&mut self, now: Time, machine: &Machine, seen: u64) {
@@ -119,8 +125,9 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
 /// What counts as a change: not the words that only tell how time passes.
 fn digest(machine: &Machine, now: Time) -> u64 {
     let mut hash = DefaultHasher::new();
-    (machine.phase() == Phase::Running).hash(&mut hash);
+    (machine.phase() == Phase::Running, machine.tally()).hash(&mut hash);
     for view in machine.views(now) {
+        (view.asked, view.pending).hash(&mut hash);
         (view.name, view.state, view.pid, view.restarts, view.since, view.until, view.status).hash(&mut hash);
     }
     hash.finish()

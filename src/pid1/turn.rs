@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::control::signal::QUIET;
-use crate::control::{Meaning, Mode, meaning};
+use crate::control::{Meaning, Mode, meaning, request};
 use crate::sys::poll::Wait;
 use crate::sys::process::{self, Ended};
 use crate::sys::signal::{self, Received, Signals};
@@ -262,12 +262,33 @@ impl Node {
             Meaning::Child => {}
             Meaning::Shutdown(goal) => self.tell(Event::Shutdown(goal)),
             Meaning::Status => self.report.ask(received.value == Some(QUIET)),
+            Meaning::Request => self.take_request(received),
             Meaning::Forward => self.forward(received.signal),
             Meaning::Ignore(_) | Meaning::NotYet(_) if self.hushed(received.signal) => {}
             Meaning::Ignore(reason) => {
                 log::info!("{name} from pid {} user {} is ignored: {reason}", received.pid, received.user);
             }
             Meaning::NotYet(what) => log::warn!("unable to {what}: this version cannot; {name} is ignored"),
+        }
+    }
+
+    /// Who asks is in the log before what comes of it.
+    fn take_request(&mut self, received: Received) {
+        let units = &self.machine.table().units;
+        let from = format!("pid {} user {}", received.pid, received.user);
+        match request::read(received.value, self.report.generation(), units.len()) {
+            Ok(request) => {
+                let name = units.get(request.unit.index()).map_or("", |unit| unit.name.as_str());
+                log::info!("{from} asks to {} {name}", request.wish.word());
+                self.tell(Event::Request(request));
+            }
+            Err(refusal) => {
+                let text = format!("unable to take a request from {from}: {refusal}");
+                self.machine.refuse(text.clone());
+                if !self.hushed(received.signal) {
+                    log::warn!("{text}");
+                }
+            }
         }
     }
 

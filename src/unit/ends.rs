@@ -256,9 +256,13 @@ impl Machine {
         };
         if let Some(cause) = refusal {
             let text = words::refused(unit, request.wish, cause);
+            cell.asked.refuse(cause.to_owned());
+            self.tally.refuse(text.clone());
             self.say(Level::Warning, text);
             return;
         }
+        cell.asked.take();
+        cell.asked.refusal = None;
         match request.wish {
             Wish::Stop => {
                 cell.wanted = false;
@@ -283,5 +287,6 @@ impl Machine {
                 }
             }
         }
+        self.tally.take();
     }
 }

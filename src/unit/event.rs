@@ -72,7 +72,7 @@ pub enum Goal {
 }
 
 /// What a person asks of one unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Wish {
     /// Start it, whatever its backoff.
     Start,
@@ -82,6 +82,17 @@ pub enum Wish {
     Restart,
 }
 
+impl Wish {
+    /// `start`, `stop` or `restart`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Wish::Start => "start",
+            Wish::Stop => "stop",
+            Wish::Restart => "restart",
+        }
+    }
+}
+
 /// A person's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -89,6 +100,28 @@ pub struct Request {
     pub unit: UnitId,
     /// What of it.
     pub wish: Wish,
+}
+
+/// What became of the requests so far.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tally {
+    /// Requests that were taken.
+    pub taken: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Why the last refused one was; of a unit, none if the last one was taken.
+    pub refusal: Option<String>,
+}
+
+impl Tally {
+    pub(super) fn take(&mut self) {
+        self.taken = self.taken.saturating_add(1);
+    }
+
+    pub(super) fn refuse(&mut self, cause: String) {
+        self.refused = self.refused.saturating_add(1);
+        self.refusal = Some(cause);
+    }
 }
 
 /// What happened. An event names a pid only while that pid is not yet reaped.
@@ -231,4 +264,8 @@ pub struct View<'a> {
     pub ready_after: Option<Duration>,
     /// Its own last `STATUS=` line.
     pub status: Option<&'a str>,
+    /// What was asked of it so far, and whether the last of that was refused.
+    pub asked: &'a Tally,
+    /// What was asked of it and is not done yet.
+    pub pending: Option<Wish>,
 }

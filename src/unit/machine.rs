@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::event::{Action, Event, Goal, Level, Notice, Pid, Role, View};
+use super::event::{Action, Event, Goal, Level, Notice, Pid, Role, Tally, View};
 use super::links::{Links, numbered};
 use super::shutdown::Life;
 use super::state::{Cell, State, Step};
@@ -53,6 +53,8 @@ pub struct Machine {
     pub(super) main_status: Option<u8>,
     /// Something had to be killed during the shutdown.
     pub(super) killed: bool,
+    /// All requests.
+    pub(super) tally: Tally,
 }
 
 impl Machine {
@@ -72,6 +74,7 @@ impl Machine {
             queue: VecDeque::new(),
             main_status: None,
             killed: false,
+            tally: Tally::default(),
         }
     }
 
@@ -110,6 +113,16 @@ impl Machine {
         units.chain(self.life.deadline()).min()
     }
 
+    /// What became of the requests so far.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Counts a request that names no unit, and so never became an event; `cause` is why.
+    pub fn refuse(&mut self, cause: String) {
+        self.tally.refuse(cause);
+    }
+
     /// The table that it runs.
     pub fn table(&self) -> &Table {
         &self.table
@@ -146,6 +159,8 @@ impl Machine {
                 last_exit: cell.last_exit,
                 ready_after: cell.ready_after,
                 status: cell.status.as_deref(),
+                asked: &cell.asked,
+                pending: cell.pending(),
             })
             .collect()
     }

@@ -30,7 +30,8 @@ mod walk;
 pub mod words;
 
 pub use event::{
-    Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Target, Verdict, View, Wish,
+    Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Tally, Target, Verdict, View,
+    Wish,
 };
 pub use machine::{Machine, Options, Phase};
 pub use mistake::Mistake;

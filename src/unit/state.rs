@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{Ending, Errno, Pid};
+use super::event::{Ending, Errno, Pid, Tally, Wish};
 use super::table::{Kind, Ready, Signal, Unit};
 use super::time::Time;
 
@@ -97,6 +97,8 @@ pub(super) struct Cell {
     pub status: Option<String>,
     /// A notify datagram from a foreign process was already complained about since the last start.
     pub foreign_said: bool,
+    /// What a person asked of it.
+    pub asked: Tally,
 }
 
 impl Cell {
@@ -117,6 +119,7 @@ impl Cell {
             exec_error: None,
             status: None,
             foreign_said: false,
+            asked: Tally::default(),
         }
     }
 
@@ -204,6 +207,22 @@ impl Cell {
             State::Stopping(_) => "stopping",
             State::Stuck { .. } => "stuck",
             State::Failed(_) => "failed",
+        }
+    }
+
+    /// What was asked of it and is not done yet.
+    pub fn pending(&self) -> Option<Wish> {
+        match self.state {
+            _ if self.again => Some(Wish::Restart),
+            State::Off if self.wanted => Some(Wish::Start),
+            State::Off | State::Skipped(_) | State::Failed(_) => None,
+            State::Waiting
+            | State::Backoff { .. }
+            | State::Starting { .. }
+            | State::Up { .. }
+            | State::Done
+            | State::Stopping(_)
+            | State::Stuck { .. } => (!self.wanted).then_some(Wish::Stop),
         }
     }
 

@@ -60,7 +60,8 @@ pub(super) fn failed(unit: &Unit, why: &Why) -> String {
         Why::Ended(how) | Why::EarlyEnd(how) if unit.permanent(*how) => "permanent-exit says so",
         _ => "restart = \"never\"",
     };
-    format!("unable to {} {}: {}; not trying again: {rule}", verb(why), unit.name, cause(why))
+    let (verb, name, cause) = (verb(why), &unit.name, cause(why));
+    format!("unable to {verb} {name}: {cause}; not trying again: {rule}")
 }
 
 pub(super) fn main_not_started(unit: &Unit, why: &Why) -> String {
@@ -87,12 +88,7 @@ pub(super) fn stuck(unit: &Unit, pid: Pid) -> String {
 }
 
 pub(super) fn refused(unit: &Unit, wish: Wish, cause: &str) -> String {
-    let verb = match wish {
-        Wish::Start => "start",
-        Wish::Stop => "stop",
-        Wish::Restart => "restart",
-    };
-    format!("unable to {verb} {}: {cause}; nothing was changed", unit.name)
+    format!("unable to {} {}: {cause}; nothing was changed", wish.word(), unit.name)
 }
 
 fn verb(why: &Why) -> &'static str {

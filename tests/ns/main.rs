@@ -8,5 +8,6 @@ mod ending;
 mod endurance;
 #[cfg(feature = "ctl")]
 mod person;
+mod requests;
 mod speaker;
 mod supervision;

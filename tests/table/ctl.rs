@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use clusteros_init::control::{Node, Status};
-use clusteros_init::unit::{Phase, Time, View};
+use clusteros_init::unit::{Phase, Tally, Time, View};
 
 use crate::golden::{assert_golden, golden};
 
@@ -69,6 +69,7 @@ fn put(root: &Path, text: &str) {
 }
 
 fn document(state: &'static str, age: Duration) -> Status {
+    let asked = Tally::default();
     let view = View {
         name: "gossip",
         description: "",
@@ -81,10 +82,13 @@ fn document(state: &'static str, age: Duration) -> Status {
         last_exit: None,
         ready_after: None,
         status: None,
+        asked: &asked,
+        pending: None,
     };
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(age);
     let wall = u64::try_from(wall.as_millis()).unwrap_or(0);
-    let node = Node { program: "test".to_owned(), pid: 1, generation: 1, started: Time::ZERO };
+    let node =
+        Node { program: "test".to_owned(), pid: 1, generation: 1, started: Time::ZERO, requests: Tally::default() };
     Status::new(&[view], Phase::Running, Time::from_nanos(5_000_000_000), wall, &node)
 }
 

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clusteros_init::control::{Node, Status};
-use clusteros_init::unit::{Ending, Goal, Phase, Pid, Signal, Time, View};
+use clusteros_init::unit::{Ending, Goal, Phase, Pid, Signal, Tally, Time, View, Wish};
 
 use crate::golden::assert_golden;
 
 const NOW: Time = Time::from_nanos(1_000_000_000_000);
 const WALL: u64 = 1_700_000_000_000;
+static NOTHING: Tally = Tally { taken: 0, refused: 0, refusal: None };
 
 fn view<'a>(name: &'a str, state: &'static str, seconds_ago: u64) -> View<'a> {
     View {
@@ -23,6 +24,8 @@ fn view<'a>(name: &'a str, state: &'static str, seconds_ago: u64) -> View<'a> {
         last_exit: None,
         ready_after: None,
         status: None,
+        asked: &NOTHING,
+        pending: None,
     }
 }
 
@@ -65,6 +68,8 @@ fn everything() -> Vec<View<'static>> {
         },
         View {
             why: Some("SIGKILL did not end it".to_owned()),
+            asked: Box::leak(Box::new(Tally { taken: 2, refused: 1, refusal: Some("\"no\"".into()) })),
+            pending: Some(Wish::Stop),
             last_exit: Some(Ending::Signal { signal: Signal(9), core: false }),
             ..view("disk", "stuck", 400_000)
         },
@@ -73,7 +78,17 @@ fn everything() -> Vec<View<'static>> {
 }
 
 fn node() -> Node {
-    Node { program: "clusteros-init 0.1.0".to_owned(), pid: 1, generation: 1, started: NOW - Duration::from_secs(191) }
+    Node {
+        program: "clusteros-init 0.1.0".to_owned(),
+        pid: 1,
+        generation: 1,
+        started: NOW - Duration::from_secs(191),
+        requests: Tally {
+            taken: 2,
+            refused: 1,
+            refusal: Some("unable to stop disk: \"no\"; nothing was changed".into()),
+        },
+    }
 }
 
 fn status(views: &[View<'_>], phase: Phase) -> Status {

@@ -1,0 +1,142 @@
+//! What became of a request, read from the status documents before and after it.
+
+use super::status::{Status, UnitStatus};
+use crate::unit::Wish;
+
+/// How far a request has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// PID 1 has not read it yet.
+    Sent,
+    /// PID 1 took it, and it is not done yet.
+    Taken,
+    /// It is done; the unit's state and pid in words.
+    Done(String),
+    /// It was refused, or cannot come true any more by itself: why.
+    Failed(String),
+}
+
+/// What became of `wish` for `unit`, whose requests were `before` in number when it was sent, as `status` has it.
+pub fn outcome(wish: Wish, unit: &str, before: u64, status: &Status) -> Outcome {
+    let Some(unit) = status.units.iter().find(|known| known.name == unit) else {
+        return Outcome::Failed("the unit table has it no more".to_owned());
+    };
+    if unit.requests <= before {
+        return Outcome::Sent;
+    }
+    if let Some(refusal) = &unit.refusal {
+        return Outcome::Failed(refusal.clone());
+    }
+    match (wish, unit.state.as_str(), unit.pending.as_deref()) {
+        (_, "stuck", _) => Outcome::Failed(because(unit)),
+        (Wish::Stop, "off", None) => Outcome::Done(done(unit)),
+        (Wish::Stop, "stopping", _) | (Wish::Stop, _, Some("stop")) => Outcome::Taken,
+        (Wish::Stop, _, _) => Outcome::Failed("somebody has asked to start it again".to_owned()),
+        (Wish::Start | Wish::Restart, _, Some("stop")) | (Wish::Start | Wish::Restart, "off", None) => {
+            Outcome::Failed("somebody has asked to stop it".to_owned())
+        }
+        (Wish::Start | Wish::Restart, "failed" | "backoff", _) => Outcome::Failed(because(unit)),
+        (Wish::Start | Wish::Restart, "up" | "done", None) => Outcome::Done(done(unit)),
+        (Wish::Start | Wish::Restart, _, _) if status.goal.is_some() => {
+            Outcome::Failed("the node is shutting down".to_owned())
+        }
+        (Wish::Start | Wish::Restart, _, _) => Outcome::Taken,
+    }
+}
+
+fn done(unit: &UnitStatus) -> String {
+    match unit.pid {
+        Some(pid) => format!("{} (pid {pid})", unit.state),
+        None => unit.state.clone(),
+    }
+}
+
+/// Why a unit is in its state, or the state alone.
+pub fn because(unit: &UnitStatus) -> String {
+    match unit.why.as_deref() {
+        Some(why) => why.to_owned(),
+        None => format!("it is {}", unit.state),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::Requests;
+    use super::*;
+
+    fn status(state: &str, pending: Option<&str>, requests: u64) -> Status {
+        let unit = UnitStatus {
+            name: "web".into(),
+            description: String::new(),
+            state: state.into(),
+            why: (state == "backoff").then(|| "it exited with status 1; again in 2 s".into()),
+            pid: (state == "up").then_some(7),
+            since: 0,
+            until: None,
+            restarts: 0,
+            last_exit: None,
+            ready_ms: None,
+            status: None,
+            requests,
+            refusal: None,
+            pending: pending.map(str::to_owned),
+        };
+        Status {
+            version: 1,
+            program: String::new(),
+            pid: 1,
+            generation: 1,
+            phase: "running".into(),
+            goal: None,
+            started: 0,
+            written: 0,
+            requests: Requests::default(),
+            units: vec![unit],
+        }
+    }
+
+    #[test]
+    fn what_each_state_means_for_each_wish() {
+        let failed = |why: &str| Outcome::Failed(why.to_owned());
+        let done = |what: &str| Outcome::Done(what.to_owned());
+        let stopped = || failed("somebody has asked to stop it");
+        for (wish, state, pending, expected) in [
+            (Wish::Start, "waiting", None, Outcome::Taken),
+            (Wish::Start, "starting", None, Outcome::Taken),
+            (Wish::Start, "up", None, done("up (pid 7)")),
+            (Wish::Start, "done", None, done("done")),
+            (Wish::Start, "backoff", None, failed("it exited with status 1; again in 2 s")),
+            (Wish::Start, "failed", None, failed("it is failed")),
+            (Wish::Start, "stopping", None, Outcome::Taken),
+            (Wish::Start, "off", Some("start"), Outcome::Taken),
+            (Wish::Start, "off", None, stopped()),
+            (Wish::Start, "up", Some("stop"), stopped()),
+            (Wish::Restart, "up", Some("restart"), Outcome::Taken),
+            (Wish::Restart, "stopping", Some("restart"), Outcome::Taken),
+            (Wish::Restart, "starting", None, Outcome::Taken),
+            (Wish::Restart, "up", None, done("up (pid 7)")),
+            (Wish::Restart, "stuck", Some("restart"), failed("it is stuck")),
+            (Wish::Stop, "up", Some("stop"), Outcome::Taken),
+            (Wish::Stop, "stopping", Some("stop"), Outcome::Taken),
+            (Wish::Stop, "off", None, done("off")),
+            (Wish::Stop, "stuck", Some("stop"), failed("it is stuck")),
+            (Wish::Stop, "up", None, failed("somebody has asked to start it again")),
+        ] {
+            let status = status(state, pending, 1);
+            assert_eq!(outcome(wish, "web", 0, &status), expected, "{wish:?} {state} {pending:?}");
+            assert_eq!(outcome(wish, "web", 1, &status), Outcome::Sent, "{wish:?} {state} {pending:?}");
+        }
+    }
+
+    #[test]
+    fn refusals_and_ends() {
+        let mut status = status("waiting", None, 3);
+        status.goal = Some("exit".into());
+        assert_eq!(outcome(Wish::Start, "web", 2, &status), Outcome::Failed("the node is shutting down".into()));
+        assert_eq!(outcome(Wish::Start, "gone", 2, &status), Outcome::Failed("the unit table has it no more".into()));
+        for unit in &mut status.units {
+            unit.refusal = Some("its `when` does not hold".into());
+        }
+        assert_eq!(outcome(Wish::Stop, "web", 2, &status), Outcome::Failed("its `when` does not hold".into()));
+    }
+}
