@@ -7,7 +7,9 @@ pub mod request;
 pub mod show;
 pub mod signal;
 pub mod status;
+pub mod wrap;
 
 pub use outcome::{Outcome, outcome};
 pub use signal::{Meaning, Mode, meaning};
 pub use status::{Node, Status, UnitStatus};
+pub use wrap::{Recipient, Wrap};

@@ -9,6 +9,8 @@ use crate::unit::signal::RTMIN;
 pub enum Mode {
     /// It wraps one command and there is no unit table: the caller's signals are the command's.
     Command,
+    /// It wraps nothing: it reaps until it is told to end.
+    Pause,
     /// It runs a unit table in a container.
     Container,
     /// It runs a unit table as the init of a machine.
@@ -77,6 +79,7 @@ const MEANINGS: &[Row] = &[
 ];
 
 const NOT_ON_A_MACHINE: &str = "it does not end a machine; RTMIN+4 or PWR powers off, INT reboots";
+const NOTHING_TO_PASS_IT_TO: &str = "this is a pause without a command; TERM or INT ends it";
 const NO_RELOAD: Meaning = Meaning::NotYet("reload the unit table");
 const NO_REEXEC: Meaning = Meaning::NotYet("start PID 1 anew in place");
 
@@ -84,7 +87,9 @@ const NO_REEXEC: Meaning = Meaning::NotYet("start PID 1 anew in place");
 pub fn meaning(signal: i32, mode: Mode) -> Meaning {
     let row = MEANINGS.iter().find(|row| row.signal == signal);
     match (mode, row) {
-        (Mode::Command, _) if signal == libc::SIGCHLD => Meaning::Child,
+        (Mode::Command | Mode::Pause, _) if signal == libc::SIGCHLD => Meaning::Child,
+        (Mode::Pause, Some(Row { container: Meaning::Shutdown(goal), .. })) => Meaning::Shutdown(*goal),
+        (Mode::Pause, _) => Meaning::Ignore(NOTHING_TO_PASS_IT_TO),
         (Mode::Command, _) | (Mode::Container | Mode::Appliance, None) => Meaning::Forward,
         (Mode::Container, Some(row)) => row.container,
         (Mode::Appliance, Some(row)) => row.appliance,
@@ -100,6 +105,18 @@ mod tests {
         for signal in (1..=31).chain(34..=64) {
             let expected = if signal == libc::SIGCHLD { Meaning::Child } else { Meaning::Forward };
             assert_eq!(meaning(signal, Mode::Command), expected, "{signal}");
+        }
+    }
+
+    #[test]
+    fn a_pause_only_ends() {
+        for signal in (1..=31).chain(34..=64) {
+            let meaning = meaning(signal, Mode::Pause);
+            match signal {
+                2 | 3 | 15 | 30 | 37 | 38 | 39 => assert_eq!(meaning, Meaning::Shutdown(Goal::Exit), "{signal}"),
+                17 => assert_eq!(meaning, Meaning::Child),
+                _ => assert!(matches!(meaning, Meaning::Ignore(_)), "{signal}"),
+            }
         }
     }
 

@@ -89,12 +89,25 @@ pub fn kept() -> Texts {
     paths.iter().filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?))).collect()
 }
 
+/// [`RUNTIME`], made anew; none if it cannot be, which is said.
+pub fn runtime() -> Option<&'static Path> {
+    let runtime = Path::new(RUNTIME);
+    if let Err(error) = renew_runtime(runtime) {
+        log::warn!(
+            "unable to make {RUNTIME} anew: {}; status is in the log alone (SIGUSR1), and no unit can notify",
+            say::cause(&error)
+        );
+        return None;
+    }
+    Some(runtime)
+}
+
 /// Makes `/run/cluster-os` anew: whatever an earlier life left in it is gone. It is only touched if it is a directory of
 /// ours and no link.
 ///
 /// # Errors
 /// Why there is none; nothing may be written there then.
-pub fn renew_runtime(directory: &Path) -> io::Result<()> {
+fn renew_runtime(directory: &Path) -> io::Result<()> {
     match fs::symlink_metadata(directory) {
         Ok(found) if !found.is_dir() => {
             return Err(io::Error::other("it is no directory"));

@@ -21,6 +21,7 @@ pub mod conditions;
 pub mod drill;
 pub mod files;
 pub mod halt;
+pub mod ignored;
 pub mod logs;
 pub mod notify;
 pub mod options;
@@ -54,9 +55,11 @@ pub fn run() -> u8 {
     descriptor::fill_stdio();
     let inherited = descriptor::adopt_inherited();
     say::start(LevelFilter::Info);
+    let parent = process::parent();
     let place = place::find();
     let mut arguments = std::env::args_os();
     let own = arguments.next();
+    let version = options::version(own.as_deref().unwrap_or_default());
     let own = own.and_then(|path| CString::new(path.into_vec()).ok());
     if let Err(errno) = renewal::keep_program(own.as_deref()) {
         log::warn!("unable to keep our own program open: {}; a broken init reaps in place", errno.desc());
@@ -81,26 +84,27 @@ pub fn run() -> u8 {
     }
     let status = match options.act {
         // A machine has an init, whatever its kernel's command line asks for.
-        Act::Help | Act::Version | Act::Check if machine => be(options, place, entry, inherited),
+        Act::Help | Act::Version | Act::License | Act::Check if machine => be(options, place, entry, inherited, parent),
         Act::Help => print(options::HELP),
-        Act::Version => print(concat!("clusteros-init ", env!("CARGO_PKG_VERSION"), "\n")),
+        Act::Version => print(version),
+        Act::License => print(concat!("clusteros-init is under ", env!("CARGO_PKG_LICENSE"), "\n")),
         Act::Check => check(&options),
         Act::Rescue => rescue::reap(place),
-        Act::Run => be(options, place, entry, inherited),
+        Act::Run => be(options, place, entry, inherited, parent),
     };
     // The end of PID 1 is a kernel panic.
     if machine { rescue::reap(place) } else { status }
 }
 
-fn be(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>) -> u8 {
+fn be(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>, parent: i32) -> u8 {
     rescue::arm(place);
     // Only a rescue that could not be run as a program of its own comes back here.
-    panic::catch_unwind(AssertUnwindSafe(|| live(options, place, entry, inherited)))
+    panic::catch_unwind(AssertUnwindSafe(|| live(options, place, entry, inherited, parent)))
         .unwrap_or_else(|_| rescue::reap(place))
 }
 
-fn live(options: Options, place: Place, entry: Entry, mut inherited: Vec<RawFd>) -> u8 {
-    let mut command = options.command;
+fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<RawFd>, parent: i32) -> u8 {
+    let mut command = std::mem::take(&mut options.command);
     if place == Place::Appliance && !command.is_empty() {
         // A kernel passes on words of its own command line that it does not understand.
         log::warn!(
@@ -121,8 +125,27 @@ fn live(options: Options, place: Place, entry: Entry, mut inherited: Vec<RawFd>)
         boot::run(place == Place::Appliance);
         say::reopen();
     }
+    if let Some(option) = &options.wrapping
+        && (has_table || place == Place::Appliance)
+    {
+        let why = format!("unable to use the option {option} with a unit table: it is about a command without one");
+        if place == Place::Container {
+            log::error!("{why}; see clusteros-init --help");
+            return exit::USAGE;
+        }
+        log::warn!("{why}; ignored");
+    } else if let Some(signal) = options.parent_death {
+        match process::follow(parent, signal.0) {
+            Ok(true) => {}
+            Ok(false) => {
+                log::error!("unable to run for our parent: it has ended already; nothing was started");
+                return u8::try_from(signal.0).map_or(exit::INTERNAL, |number| number.saturating_add(128));
+            }
+            Err(errno) => log::warn!("unable to follow our parent: {}; its end is not noticed", errno.desc()),
+        }
+    }
     let table = match (texts.and_then(|texts| table(texts, place)), place) {
-        (Ok(None), Place::Container) if command.is_empty() => {
+        (Ok(None), Place::Container) if command.is_empty() && !options.wrap.pause => {
             log::error!("unable to find anything to do: there is neither a command nor {}; see --help", files::TABLE);
             return exit::CONFIGURATION;
         }
@@ -147,11 +170,17 @@ fn live(options: Options, place: Place, entry: Entry, mut inherited: Vec<RawFd>)
     }
     let logd = table.as_ref().and_then(|_| logd());
     let null = fs::File::options().read(true).write(true).open("/dev/null").ok();
-    let alone = table.is_none();
-    if alone {
+    let wrap = if table.is_none() {
+        options.switch(|name| std::env::var_os(name));
         // Its output is the command's own.
-        log::set_max_level(LevelFilter::Warn);
-    }
+        log::set_max_level(options.level());
+        Some(std::mem::take(&mut options.wrap))
+    } else {
+        if options.verbose > 0 {
+            log::set_max_level(LevelFilter::Debug);
+        }
+        None
+    };
     let table = table.unwrap_or_default();
     let table = match logd {
         Some(path) => table.with_logd(vec![path, "--dir".to_owned(), LOGS.to_owned(), "--stdout".to_owned()]),
@@ -160,13 +189,16 @@ fn live(options: Options, place: Place, entry: Entry, mut inherited: Vec<RawFd>)
     let typed = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let table = table.with_main(typed);
     let outfit = spawn::Outfit::new(entry, command, inherited, null.as_ref().map(AsRawFd::as_raw_fd));
-    let verdict = match turn::Node::new(table, outfit, place, alone) {
+    let mut verdict = match turn::Node::new(table, outfit, place, wrap.clone()) {
         Ok(mut node) => node.run(options.drill),
         Err(errno) => {
             log::error!("unable to read signals: {}; nothing was started", errno.desc());
             return exit::INTERNAL;
         }
     };
+    if let Some(wrap) = wrap {
+        verdict.status = wrap.status(verdict.status);
+    }
     halt::halt(verdict)
 }
 

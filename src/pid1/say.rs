@@ -22,10 +22,11 @@ static PIPE: AtomicI32 = AtomicI32::new(-1);
 /// Lines dropped since the last one that went through.
 static LOST: AtomicU32 = AtomicU32::new(0);
 
-/// Sends every logged line to our stderr from now on.
+/// Sends every logged line to our stderr from now on, up to `max`, which [`log::set_max_level`] may change later.
 pub fn start(max: LevelFilter) {
     reopen();
-    crate::say::start(PROGRAM, Target::Pipe(Box::new(Outlet)), max);
+    crate::say::start(PROGRAM, Target::Pipe(Box::new(Outlet)), LevelFilter::Debug);
+    log::set_max_level(max);
 }
 
 /// Makes a description of our own of our stderr, if there is none yet: at the start of a machine there is no `/proc` to

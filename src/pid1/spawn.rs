@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::sys::signal::{Entry, SignalSet};
 use crate::sys::spawn::Program;
-use crate::sys::{Errno, descriptor};
+use crate::sys::{Errno, descriptor, process};
 use crate::unit::{Role, Unit};
 
 /// Where programs are looked up when nobody has said so: a kernel starts PID 1 without `PATH`.
@@ -68,18 +68,20 @@ impl Outfit {
         descriptor::close_inherited(std::mem::take(&mut self.inherited));
     }
 
-    /// The command of the command line gets exactly what we were given.
+    /// The command of the command line gets exactly what we were given. Sockets that are ours by `LISTEN_PID` become its own:
+    /// it has another pid, and the id of ours would belie that.
     fn wrapped(&self) -> Result<Program, Errno> {
         let arguments = self.command.iter().map(|word| c_string(word)).collect::<Result<Vec<_>, _>>()?;
         let name = self.command.first().ok_or(Errno::EINVAL)?;
+        let ours = process::own_pid().to_string();
+        let listens = self.variable("LISTEN_PID") == Some(OsStr::new(&ours));
+        let passed: Vec<_> =
+            self.environment.iter().filter(|(name, _)| !(listens && name == "LISTEN_PIDFDID")).collect();
         Ok(Program {
             candidates: candidates(name, self.variable("PATH"))?,
             arguments,
-            environment: self
-                .environment
-                .iter()
-                .map(|(name, value)| assignment(name, value))
-                .collect::<Result<_, _>>()?,
+            own_pid: if listens { passed.iter().position(|(name, _)| name == "LISTEN_PID") } else { None },
+            environment: passed.iter().map(|(name, value)| assignment(name, value)).collect::<Result<_, _>>()?,
             stdio: [None; 3],
             keep: self.inherited.clone(),
             signals: self.entry,
@@ -106,6 +108,7 @@ impl Outfit {
             candidates: candidates(OsStr::new(name), environment.get(OsStr::new("PATH")).copied())?,
             arguments,
             environment: environment.iter().map(|(name, value)| assignment(name, value)).collect::<Result<_, _>>()?,
+            own_pid: None,
             stdio: [self.null, occasion.output, occasion.output],
             keep: occasion.keep,
             signals: Entry::default(),
@@ -182,6 +185,20 @@ mod tests {
         assert_eq!(strings(&program.environment), ["PATH=/a:/b", "EMPTY=", "NOTIFY_SOCKET=/theirs", "LISTEN_FDS=3"]);
         assert_eq!((program.stdio, program.keep), ([None; 3], vec![7]));
         assert_eq!(program.signals, Entry { mask: SignalSet(5), ignored: SignalSet(6) });
+    }
+
+    #[test]
+    fn sockets_that_are_ours_become_the_commands() {
+        let mut main = Unit::new("main", vec!["sh".to_owned()]);
+        main.main = true;
+        let ours = process::own_pid().to_string();
+        for (pid, own_pid, variables) in [(ours.as_str(), Some(4), 5), ("1234567890", None, 6)] {
+            let mut outfit = outfit();
+            outfit.environment.push(("LISTEN_PID".into(), pid.into()));
+            outfit.environment.push(("LISTEN_PIDFDID".into(), "77".into()));
+            let program = outfit.program(&main, Role::Main, Occasion::default()).unwrap();
+            assert_eq!((program.own_pid, program.environment.len()), (own_pid, variables));
+        }
     }
 
     #[test]

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::Path;
 use std::time::Duration;
 
 use crate::control::signal::QUIET;
-use crate::control::{Meaning, Mode, meaning, request};
+use crate::control::{Meaning, Mode, Recipient, Wrap, meaning, request, wrap};
 use crate::sys::poll::Wait;
 use crate::sys::process::{self, Ended};
 use crate::sys::signal::{self, Received, Signals};
@@ -15,21 +14,19 @@ use crate::unit::{
     self, Action, Ending, Event, Goal, Level, Machine, Options, Pid, Role, Signal, Table, Target, Time, UnitId, Verdict,
 };
 
+use super::ignored::Ignored;
 use super::logs::Logs;
 use super::notify::Channels;
 use super::place::Place;
 use super::spawn::{Occasion, Outfit};
 use super::status::Report;
 use super::sweep::Sweep;
-use super::{conditions, drill, files, say, sweep};
+use super::{conditions, drill, files, sweep};
 
 /// Signals taken in one turn: real-time signals queue, and a flood of them must not keep us from the children.
 const SIGNALS: usize = 256;
 /// Children reaped in one turn, before signals are looked at again.
 const DEATHS: usize = 512;
-
-/// An ignored signal is not said again within this.
-const HUSH: Duration = Duration::from_secs(1);
 
 /// A process that is a unit's.
 struct Process {
@@ -43,6 +40,7 @@ struct Process {
 pub struct Node {
     machine: Machine,
     mode: Mode,
+    wrap: Wrap,
     outfit: Outfit,
     signals: Signals,
     channels: Channels,
@@ -57,39 +55,31 @@ pub struct Node {
     dying: Option<i32>,
     /// There may be more dead than one turn reaps.
     more: bool,
-    /// When each signal was last ignored aloud.
-    ignored: BTreeMap<i32, Time>,
+    ignored: Ignored,
     wait: Wait,
     verdict: Option<Verdict>,
 }
 
 impl Node {
-    /// Everything made, nothing started. `alone`: there is no unit table, only the command.
+    /// Everything made, nothing started. `wrap`: there is no unit table, only the command.
     ///
     /// # Errors
     /// There is no descriptor for signals; without it PID 1 is deaf.
-    pub fn new(table: Table, outfit: Outfit, place: Place, alone: bool) -> Result<Node, Errno> {
+    pub fn new(table: Table, outfit: Outfit, place: Place, wrap: Option<Wrap>) -> Result<Node, Errno> {
         let signals = Signals::open()?;
         let now = time();
         let (mode, budget, goal) = match place {
             Place::Container => {
-                (if alone { Mode::Command } else { Mode::Container }, Duration::from_secs(9), Goal::Exit)
+                let mode = match &wrap {
+                    Some(Wrap { pause: true, .. }) => Mode::Pause,
+                    Some(_) => Mode::Command,
+                    None => Mode::Container,
+                };
+                (mode, Duration::from_secs(9), Goal::Exit)
             }
             Place::Appliance => (Mode::Appliance, Duration::from_secs(60), Goal::PowerOff),
         };
-        let runtime = Path::new(files::RUNTIME);
-        let runtime = match if mode == Mode::Command { None } else { Some(files::renew_runtime(runtime)) } {
-            None => None,
-            Some(Ok(())) => Some(runtime),
-            Some(Err(error)) => {
-                log::warn!(
-                    "unable to make {} anew: {}; status is in the log alone (SIGUSR1), and no unit can notify",
-                    runtime.display(),
-                    say::cause(&error)
-                );
-                None
-            }
-        };
+        let runtime = if wrap.is_some() { None } else { files::runtime() };
         let channels = runtime.map(|runtime| Channels::open(&table, &runtime.join("notify"))).unwrap_or_default();
         let logs = if table.units.iter().any(|unit| unit.last) {
             let piped = |unit: &unit::Unit| !unit.main && !unit.last && unit.enabled;
@@ -105,6 +95,7 @@ impl Node {
         Ok(Node {
             machine: Machine::new(table, skips, options, now),
             mode,
+            wrap: wrap.unwrap_or_default(),
             outfit,
             signals,
             channels,
@@ -115,7 +106,7 @@ impl Node {
             processes: BTreeMap::new(),
             dying: None,
             more: false,
-            ignored: BTreeMap::new(),
+            ignored: Ignored::default(),
             wait: Wait::default(),
             verdict: None,
         })
@@ -264,7 +255,7 @@ impl Node {
             Meaning::Status => self.report.ask(received.value == Some(QUIET)),
             Meaning::Request => self.take_request(received),
             Meaning::Forward => self.forward(received.signal),
-            Meaning::Ignore(_) | Meaning::NotYet(_) if self.hushed(received.signal) => {}
+            Meaning::Ignore(_) | Meaning::NotYet(_) if self.ignored.hushed(time(), received.signal) => {}
             Meaning::Ignore(reason) => {
                 log::info!("{name} from pid {} user {} is ignored: {reason}", received.pid, received.user);
             }
@@ -285,31 +276,38 @@ impl Node {
             Err(refusal) => {
                 let text = format!("unable to take a request from {from}: {refusal}");
                 self.machine.refuse(text.clone());
-                if !self.hushed(received.signal) {
+                if !self.ignored.hushed(time(), received.signal) {
                     log::warn!("{text}");
                 }
             }
         }
     }
 
-    /// Whether this signal was ignored aloud a moment ago: whoever sends it without pause fills no log.
-    fn hushed(&mut self, number: i32) -> bool {
-        let now = time();
-        let recent = self.ignored.get(&number).is_some_and(|last| now.since(*last) < HUSH);
-        if !recent {
-            self.ignored.insert(number, now);
-        }
-        recent
-    }
-
-    fn forward(&self, number: i32) {
+    fn forward(&mut self, number: i32) {
+        let Some(passed) = self.wrap.passes(number) else {
+            log::debug!("{} is dropped, as asked", unit::signal::name(Signal(number)));
+            return;
+        };
         let units = &self.machine.table().units;
         let main = self.processes.iter().find(|(_, process)| {
             process.role == Role::Main && units.get(process.unit.index()).is_some_and(|unit| unit.main)
         });
         if let Some((pid, _)) = main {
-            let _ = signal::send_group(*pid, number);
+            log::debug!("passing {} on to pid {pid}", unit::signal::name(passed));
+            // That it is gone is no error.
+            let _ = match self.wrap.to {
+                Some(Recipient::Child) => signal::send(*pid, passed.0),
+                Some(Recipient::Group) | None => signal::send_group(*pid, passed.0),
+            };
+        } else if self.mode == Mode::Command && wrap::ends(passed) {
+            // It could not be started yet, or has ended and its orphans have not.
+            self.tell(Event::Shutdown(Goal::Exit));
         }
+    }
+
+    fn say_reaped(&self, pid: i32) {
+        let level = if self.wrap.tell_reaped { log::Level::Warn } else { log::Level::Debug };
+        log::log!(level, "an orphan, pid {pid}, has ended and is reaped");
     }
 
     fn take_exec_outcomes(&mut self) {
@@ -359,7 +357,9 @@ impl Node {
             }
             self.tell(Event::Exited { pid: Pid(pid), how: ending(ended) });
             process::reap(pid);
-            self.processes.remove(&pid);
+            if self.processes.remove(&pid).is_none() {
+                self.say_reaped(pid);
+            }
             self.dying = None;
         }
         if let Some(signal) = self.sweep_again.take() {

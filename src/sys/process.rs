@@ -49,6 +49,21 @@ pub fn own_pid() -> i32 {
     unsafe { libc::getpid() }
 }
 
+/// The pid of the process that made us, or that has adopted us since; 0 if it is outside our namespace.
+pub fn parent() -> i32 {
+    // SAFETY: getppid always succeeds.
+    unsafe { libc::getppid() }
+}
+
+/// Has the kernel send us `signal` when `parent`, which was [`parent`] before, ends. Whether it is still there: the kernel
+/// says nothing of a parent that ended before this.
+pub fn follow(parent: i32, signal: i32) -> Result<bool, Errno> {
+    let signal = libc::c_ulong::try_from(signal).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: a plain number; no memory is passed.
+    check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal, 0, 0, 0) }.into())?;
+    Ok(self::parent() == parent)
+}
+
 /// Our effective user.
 pub fn own_user() -> u32 {
     // SAFETY: geteuid always succeeds.

@@ -18,6 +18,8 @@ pub struct Program {
     pub arguments: Vec<CString>,
     /// Its environment, `NAME=VALUE`.
     pub environment: Vec<CString>,
+    /// Which of `environment`, if any, becomes `LISTEN_PID=` and its own pid.
+    pub own_pid: Option<usize>,
     /// What becomes its 0, 1 and 2; none leaves ours.
     pub stdio: [Option<RawFd>; 3],
     /// Descriptors that stay open in it under their numbers.
@@ -49,9 +51,13 @@ pub fn spawn(program: &Program) -> Result<Spawned, Errno> {
     let (exec, report) = descriptor::pipe()?;
     descriptor::set_nonblocking(&exec)?;
     let arguments = pointers(&program.arguments);
-    let environment = pointers(&program.environment);
+    let mut environment = pointers(&program.environment);
+    let mut listen_pid = ListenPid::new();
     let pid = copy()?;
     if pid == 0 {
+        if let Some(slot) = program.own_pid.and_then(|at| environment.get_mut(at)) {
+            *slot = listen_pid.of(super::process::own_pid());
+        }
         become_program(program, &arguments, &environment, report.as_raw_fd());
     }
     // From both sides: whoever comes first, a signal to the group finds it. EACCES: it has become its program already.
@@ -73,6 +79,30 @@ pub fn exec_outcome(exec: &OwnedFd) -> Option<Result<(), Errno>> {
 
 fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// `LISTEN_PID=` with a pid that is known only in the child, which must not allocate.
+struct ListenPid([u8; 24]);
+
+impl ListenPid {
+    const NAME: &[u8] = b"LISTEN_PID=";
+
+    fn new() -> ListenPid {
+        let mut text = [0; 24];
+        text[..Self::NAME.len()].copy_from_slice(Self::NAME);
+        ListenPid(text)
+    }
+
+    /// The variable with `pid` in it, as long as this lives. A pid has at most 10 digits.
+    fn of(&mut self, pid: i32) -> *const c_char {
+        let mut rest = pid.unsigned_abs();
+        let digits = rest.checked_ilog10().map_or(1, |power| power as usize + 1);
+        for at in (0..digits).rev() {
+            self.0[Self::NAME.len() + at] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        self.0.as_ptr().cast()
+    }
 }
 
 /// 0 in the copy, its pid in ours.
@@ -130,5 +160,20 @@ fn become_program(program: &Program, arguments: &[*const c_char], environment: &
         let bytes = (why as i32).to_ne_bytes();
         libc::write(report, bytes.as_ptr().cast(), bytes.len());
         libc::_exit(if why == Errno::ENOENT { NOT_FOUND } else { NOT_RUN })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ListenPid;
+
+    #[test]
+    fn a_pid_is_written_without_allocating() {
+        for pid in [1, 9, 10, 4_194_304, i32::MAX] {
+            let mut text = ListenPid::new();
+            text.of(pid);
+            let end = text.0.iter().position(|byte| *byte == 0).unwrap();
+            assert_eq!(std::str::from_utf8(&text.0[..end]).unwrap(), format!("LISTEN_PID={pid}"));
+        }
     }
 }

@@ -11,3 +11,4 @@ mod person;
 mod requests;
 mod speaker;
 mod supervision;
+mod wrap;
