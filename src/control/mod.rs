@@ -2,6 +2,7 @@
 //! values out; no clock, file, socket, thread, randomness or `unsafe`.
 
 pub mod json;
+pub mod line;
 pub mod outcome;
 pub mod request;
 pub mod show;

@@ -1,5 +1,7 @@
 //! Bytes into lines: where a line ends, and what becomes of one that does not.
 
+use crate::control::line::Line;
+
 /// The longest line kept in one piece, in bytes: the size of a pipe, so that one read never makes more than two pieces.
 pub const LONGEST: usize = 64 * 1024;
 
@@ -7,15 +9,6 @@ pub const LONGEST: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Lines {
     rest: Vec<u8>,
-}
-
-/// One line, or one piece of a line longer than [`LONGEST`], without its newline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// The bytes.
-    pub text: &'a [u8],
-    /// The line goes on in the next piece; written with a backslash at its end.
-    pub goes_on: bool,
 }
 
 impl Lines {
@@ -29,6 +22,16 @@ impl Lines {
             bytes = &after[1..];
         }
         self.add(bytes, &mut each);
+    }
+
+    /// With `rest`, the beginning of a line, already there.
+    pub fn going_on(rest: Vec<u8>) -> Lines {
+        Lines { rest }
+    }
+
+    /// The beginning of a line whose end has not come.
+    pub fn rest(&self) -> &[u8] {
+        &self.rest
     }
 
     /// Gives what is left, if anything is, to `each`: the pipe has ended.

@@ -2,12 +2,13 @@
 //!
 //! It decides nothing about units. A signal that ends other programs means the node, not logd: logd ends when every
 //! pipe has, and PID 1, which keeps both ends of them, sees to that as the last thing of a shutdown. For the same
-//! reason a logd that was killed loses nothing that it had not yet read: the next one reads on.
+//! reason a logd that was killed loses nothing that it had not yet read: the next one reads on. What it had read is in
+//! [`stage`], memory that PID 1 holds open.
 
 pub mod file;
-pub mod format;
 pub mod line;
 pub mod outlet;
+pub mod stage;
 pub mod turn;
 
 use std::ffi::OsString;
@@ -21,17 +22,27 @@ use std::sync::atomic::AtomicBool;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::sys::inherited;
+use file::Bounds;
 use outlet::Outlet;
+use stage::Stage;
 use turn::Turn;
 
-const USAGE: &str = "usage: logd --dir DIR [--stdout] FD=NAME ...";
+const USAGE: &str = "usage: logd --dir DIR [--stdout] [--stage=FD] FD=NAME[:SIZE:KEEP] ...";
 
 /// What was typed.
 #[derive(Debug, PartialEq, Eq)]
 struct Call {
     dir: PathBuf,
     stdout: bool,
-    pipes: Vec<(RawFd, String)>,
+    stage: Option<RawFd>,
+    pipes: Vec<Pipe>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Pipe {
+    number: RawFd,
+    name: String,
+    bounds: Bounds,
 }
 
 /// Runs logd with these arguments (without the program's name) until every pipe has ended.
@@ -53,14 +64,14 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
     }
     let mut pipes = Vec::new();
-    for (number, name) in call.pipes {
+    for Pipe { number, name, bounds } in call.pipes {
         match inherited::take(number).and_then(nonblocking) {
-            Ok(pipe) => pipes.push((pipe, name)),
+            Ok(pipe) => pipes.push((pipe, name, bounds)),
             Err(error) => sayings
                 .push(format!("error: unable to read descriptor {number}: {error}; the lines of {name} are lost")),
         }
     }
-    let names = pipes.iter().map(|(_, name)| name.clone()).chain(["logd".to_owned()]).collect();
+    let names = pipes.iter().map(|(_, name, _)| name.clone()).chain(["logd".to_owned()]).collect();
     let outlet = if call.stdout {
         match stdout().and_then(|target| Outlet::open(target, names)) {
             Ok(outlet) => Some(outlet),
@@ -72,7 +83,13 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     } else {
         None
     };
-    let mut turn = Turn::new(pipes, &call.dir, outlet);
+    let given = call.stage.map(|number| inherited::take(number).and_then(Stage::open));
+    if let Some(Err(error)) = &given {
+        sayings
+            .push(format!("warning: unable to use the memory for what is read: {error}; it is lost if logd is killed"));
+    }
+    let stage = given.and_then(Result::ok).or_else(|| Stage::own().ok());
+    let mut turn = Turn::new(pipes, &call.dir, outlet, stage);
     for text in sayings {
         turn.say(&text);
     }
@@ -92,13 +109,17 @@ fn nonblocking(pipe: OwnedFd) -> io::Result<OwnedFd> {
 }
 
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
-    let mut call = Call { dir: PathBuf::new(), stdout: false, pipes: Vec::new() };
+    let mut call = Call { dir: PathBuf::new(), stdout: false, stage: None, pipes: Vec::new() };
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
         let text = argument.to_string_lossy();
         match text.as_ref() {
             "--stdout" => call.stdout = true,
             "--dir" => call.dir = arguments.next().ok_or("--dir needs a folder")?.into(),
+            stage if stage.starts_with("--stage=") => {
+                let number = stage.strip_prefix("--stage=").and_then(descriptor);
+                call.stage = Some(number.ok_or("--stage needs a descriptor")?);
+            }
             option if option.starts_with('-') => return Err(format!("there is no option {option}")),
             pipe => call.pipes.push(pipe_of(pipe)?),
         }
@@ -112,23 +133,42 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
     Ok(call)
 }
 
-fn pipe_of(text: &str) -> Result<(RawFd, String), String> {
-    let wrong = || format!("{text} is not FD=NAME");
+fn pipe_of(text: &str) -> Result<Pipe, String> {
+    let wrong = || format!("{text} is not FD=NAME or FD=NAME:SIZE:KEEP");
     let (number, name) = text.split_once('=').ok_or_else(wrong)?;
-    let number: RawFd = number.parse().ok().filter(|number| *number > 2).ok_or_else(wrong)?;
+    let number = descriptor(number).ok_or_else(wrong)?;
+    let (name, bounds) = match name.split_once(':') {
+        None => (name, Bounds::default()),
+        Some((name, bounds)) => {
+            let (size, keep) = bounds.split_once(':').ok_or_else(wrong)?;
+            let size = count(size).filter(|size| *size > 0).ok_or_else(wrong)?;
+            let keep = count(keep).and_then(|keep| keep.try_into().ok()).ok_or_else(wrong)?;
+            (name, Bounds { size, keep })
+        }
+    };
     // The name becomes part of a path.
     let fits = |letter: char| letter.is_ascii_alphanumeric() || "-_.@".contains(letter);
     if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(fits) {
         return Err(wrong());
     }
-    Ok((number, name.to_owned()))
+    Ok(Pipe { number, name: name.to_owned(), bounds })
+}
+
+/// A number in digits alone.
+fn count(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The number of a descriptor that is none of the first three.
+fn descriptor(text: &str) -> Option<RawFd> {
+    count(text).and_then(|number| number.try_into().ok()).filter(|number| *number > 2)
 }
 
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
 
-    use super::{Call, parse};
+    use super::{Bounds, Call, Pipe, parse};
 
     fn words(text: &str) -> Result<Call, String> {
         parse(text.split_whitespace().map(OsString::from))
@@ -136,9 +176,11 @@ mod tests {
 
     #[test]
     fn a_call_is_taken() {
-        let call = words("--dir /var/log/cluster-os --stdout 5=init 7=node-agent").expect("fine");
-        assert_eq!(call.pipes, [(5, "init".to_owned()), (7, "node-agent".to_owned())]);
-        assert!(call.stdout);
+        let call = words("--dir /var/log/cluster-os --stdout --stage=9 5=init 7=node-agent:65536:2").expect("fine");
+        let pipe = |number, name: &str, bounds| Pipe { number, name: name.to_owned(), bounds };
+        let bounds = Bounds { size: 65_536, keep: 2 };
+        assert_eq!(call.pipes, [pipe(5, "init", Bounds::default()), pipe(7, "node-agent", bounds)]);
+        assert!(call.stdout && call.stage == Some(9));
         assert!(!words("--dir /x 5=init").expect("fine").stdout);
     }
 
@@ -149,10 +191,16 @@ mod tests {
             ("--dir", "--dir needs a folder"),
             ("--dir /x", "there is no pipe to read"),
             ("--dir /x --loud", "there is no option --loud"),
-            ("--dir /x init", "init is not FD=NAME"),
-            ("--dir /x 1=init", "1=init is not FD=NAME"),
-            ("--dir /x 5=../../etc/passwd", "5=../../etc/passwd is not FD=NAME"),
-            ("--dir /x 5=", "5= is not FD=NAME"),
+            ("--dir /x init", "init is not FD=NAME or FD=NAME:SIZE:KEEP"),
+            ("--dir /x 1=init", "1=init is not FD=NAME or FD=NAME:SIZE:KEEP"),
+            ("--dir /x 5=../../etc/passwd", "5=../../etc/passwd is not FD=NAME or FD=NAME:SIZE:KEEP"),
+            ("--dir /x --stage=x 5=a", "--stage needs a descriptor"),
+            ("--dir /x 5=a:1", "5=a:1 is not FD=NAME or FD=NAME:SIZE:KEEP"),
+            ("--dir /x 5=a:0:1", "5=a:0:1 is not FD=NAME or FD=NAME:SIZE:KEEP"),
+            ("--dir /x 5=a:+9:1", "5=a:+9:1 is not FD=NAME or FD=NAME:SIZE:KEEP"),
+            ("--dir /x 5=a:9:1:1", "5=a:9:1:1 is not FD=NAME or FD=NAME:SIZE:KEEP"),
+            ("--dir /x +5=a", "+5=a is not FD=NAME or FD=NAME:SIZE:KEEP"),
+            ("--dir /x 5=", "5= is not FD=NAME or FD=NAME:SIZE:KEEP"),
         ] {
             assert_eq!(words(text), Err(mistake.to_owned()), "{text}");
         }

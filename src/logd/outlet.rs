@@ -11,8 +11,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::format;
-use super::line::Line;
+use crate::control::line::{self, Line};
 
 /// What the queue may hold before lines are dropped, in bytes, each line counted with `OVERHEAD`.
 const CAPACITY: usize = 1 << 20;
@@ -68,7 +67,7 @@ impl Outlet {
     /// Queues a line of the source, or counts it as not shown.
     pub fn show(&self, source: usize, line: Line<'_>) {
         let Some(name) = self.shared.names.get(source) else { return };
-        let text = format::shown(name, self.width, line);
+        let text = line::shown(name, self.width, line);
         let mut queue = self.shared.lock();
         if queue.full && queue.bytes <= CAPACITY / 2 {
             self.shared.report(&mut queue);
@@ -142,7 +141,7 @@ impl Shared {
             let lines = if count == 1 { "line" } else { "lines" };
             let text = format!("warning: unable to show {count} {lines} of {name}: {cause}; the log file has them");
             let name = self.names.get(own).map_or("logd", String::as_str);
-            queue.push(own, format::shown(name, self.width, Line { text: text.as_bytes(), goes_on: false }));
+            queue.push(own, line::shown(name, self.width, Line { text: text.as_bytes(), goes_on: false }));
         }
     }
 }

@@ -9,10 +9,11 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::read;
 
-use super::file::{LogFile, News};
-use super::format;
-use super::line::{LONGEST, Line, Lines};
+use super::file::{Bounds, LogFile, News};
+use super::line::{LONGEST, Lines};
 use super::outlet::Outlet;
+use super::stage::{Left, Slot, Stage};
+use crate::control::line::{self, Line};
 
 /// Everything that one logd holds.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct Turn {
     sources: Vec<Source>,
     own: LogFile,
     outlet: Option<Outlet>,
+    stage: Option<Stage>,
 }
 
 #[derive(Debug)]
@@ -28,19 +30,80 @@ struct Source {
     pipe: Option<OwnedFd>,
     lines: Lines,
     file: LogFile,
+    /// Its place in the stage; none: what is read from it is at risk.
+    slot: Option<Slot>,
 }
 
 impl Turn {
     /// Ready to follow these pipes, each under its unit's name, into files in `dir` and, if given, the outlet. The
-    /// outlet knows the sources by their places here, and logd itself by the place after the last.
-    pub fn new(pipes: Vec<(OwnedFd, String)>, dir: &Path, outlet: Option<Outlet>) -> Turn {
-        let source = |(pipe, name): (OwnedFd, String)| Source {
-            file: LogFile::new(dir, &name),
+    /// outlet knows the sources by their places here, and logd itself by the place after the last. What the stage holds of
+    /// a logd that was killed is written first.
+    pub fn new(
+        pipes: Vec<(OwnedFd, String, Bounds)>,
+        dir: &Path,
+        outlet: Option<Outlet>,
+        stage: Option<Stage>,
+    ) -> Turn {
+        let source = |(pipe, name, bounds): (OwnedFd, String, Bounds)| Source {
+            file: LogFile::new(dir, &name, bounds),
             name,
             pipe: Some(pipe),
             lines: Lines::default(),
+            slot: None,
         };
-        Turn { sources: pipes.into_iter().map(source).collect(), own: LogFile::new(dir, "logd"), outlet }
+        let sources = pipes.into_iter().map(source).collect();
+        let mut turn = Turn { sources, own: LogFile::new(dir, "logd", Bounds::default()), outlet, stage };
+        if let Some(stage) = turn.stage.take() {
+            match turn.resume(&stage) {
+                Ok(()) => turn.stage = Some(stage),
+                Err(error) => turn.say(&format!(
+                    "error: unable to write what a killed logd had read: {error}; some of it may be lost"
+                )),
+            }
+        }
+        turn
+    }
+
+    /// Ends the turn that a killed logd did not, and takes up the beginnings of lines that it had.
+    fn resume(&mut self, stage: &Stage) -> io::Result<()> {
+        if let Some(left) = stage.left()? {
+            match self.sources.iter().position(|source| source.name == left.name) {
+                Some(index) => self.end(stage, index, left)?,
+                // Its unit is gone from the table, and nobody follows that file any more.
+                None => stage.commit(left.slot, b"")?,
+            }
+        }
+        for source in &mut self.sources {
+            source.slot = stage.slot(&source.name)?;
+            if let Some(slot) = source.slot {
+                source.lines = Lines::going_on(stage.rest(slot)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the turn that `left` is, of the source at `index`.
+    fn end(&mut self, stage: &Stage, index: usize, left: Left) -> io::Result<()> {
+        let Some(source) = self.sources.get_mut(index) else { return Ok(()) };
+        source.lines = Lines::going_on(left.rest);
+        let stamp = line::stamp(left.millis);
+        let (mut kept, mut count) = (Vec::new(), 0);
+        source.lines.take(&left.bytes, |line| {
+            count += 1;
+            line::kept(&stamp, line, &mut kept);
+            if let Some(outlet) = &self.outlet {
+                outlet.show(index, line);
+            }
+        });
+        let has = left.mark.map_or(0, |mark| source.file.has(mark, &kept));
+        let news = match kept.get(has..).unwrap_or_default() {
+            [] => None,
+            rest if has > 0 => source.file.go_on(rest).map(|()| None)?,
+            all => source.file.append(all, count, Instant::now(), |mark| drop(stage.mark(mark))),
+        };
+        stage.commit(left.slot, source.lines.rest())?;
+        self.report(news);
+        Ok(())
     }
 
     /// Follows the pipes to their ends. Returns when all that they carried is written.
@@ -55,10 +118,7 @@ impl Turn {
             && !outlet.finish()
         {
             let text = "warning: unable to show the last lines: standard output is stuck; the log files have them";
-            let stamp = now();
-            let mut kept = Vec::new();
-            format::kept(&stamp, Line { text: text.as_bytes(), goes_on: false }, &mut kept);
-            self.own.append(&kept, 1, Instant::now());
+            self.keep(text);
         }
     }
 
@@ -70,9 +130,13 @@ impl Turn {
             // Without standard output as a place for lines, what is wrong with the files has this one way left.
             None => drop(writeln!(io::stderr(), "logd: {text}")),
         }
+        self.keep(text);
+    }
+
+    fn keep(&mut self, text: &str) {
         let mut kept = Vec::new();
-        format::kept(&now(), line, &mut kept);
-        drop(self.own.append(&kept, 1, Instant::now()));
+        line::kept(&line::stamp(now()), Line { text: text.as_bytes(), goes_on: false }, &mut kept);
+        drop(self.own.append(&kept, 1, Instant::now(), |_| {}));
     }
 
     /// The places of the pipes that have something, or nothing when every pipe has ended.
@@ -107,12 +171,28 @@ impl Turn {
     fn follow(&mut self, index: usize, buffer: &mut [u8]) {
         let Some(source) = self.sources.get_mut(index) else { return };
         let Some(pipe) = &source.pipe else { return };
-        let outcome = read(pipe, buffer);
-        let stamp = now();
+        let millis = now();
+        // With a place in the stage, what is read outlives us until it is written.
+        let mut staged = self.stage.as_ref().zip(source.slot);
+        let outcome = match staged {
+            Some((stage, slot)) if stage.begin(slot, millis).is_ok() => match stage.fill(pipe, buffer) {
+                // No memory: better at risk than not at all.
+                Err(Errno::ENOMEM | Errno::ENOSPC | Errno::EFBIG | Errno::EINVAL) => {
+                    staged = None;
+                    read(pipe, buffer)
+                }
+                outcome => outcome,
+            },
+            Some(_) | None => {
+                staged = None;
+                read(pipe, buffer)
+            }
+        };
+        let stamp = line::stamp(millis);
         let (mut kept, mut count) = (Vec::new(), 0);
         let mut each = |line: Line<'_>| {
             count += 1;
-            format::kept(&stamp, line, &mut kept);
+            line::kept(&stamp, line, &mut kept);
             if let Some(outlet) = &self.outlet {
                 outlet.show(index, line);
             }
@@ -124,7 +204,7 @@ impl Turn {
                 source.pipe = None;
             }
             Ok(read) => source.lines.take(buffer.get(..read).unwrap_or_default(), &mut each),
-            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(Errno::EINTR | Errno::EAGAIN) => return,
             Err(errno) => {
                 source.lines.finish(each);
                 source.pipe = None;
@@ -132,12 +212,27 @@ impl Turn {
                     Some(format!("error: unable to read from {}: {}; its lines are lost", source.name, errno.desc()));
             }
         }
-        let news = if count > 0 { source.file.append(&kept, count, Instant::now()) } else { None };
-        if let Some(news) = news {
-            let text = self.tell(&news);
+        let mark = |mark| {
+            if let Some((stage, _)) = staged {
+                drop(stage.mark(mark));
+            }
+        };
+        let news = if count > 0 { source.file.append(&kept, count, Instant::now(), mark) } else { None };
+        if let Some((stage, slot)) = staged
+            && let Err(error) = stage.commit(slot, source.lines.rest())
+        {
+            trouble = Some(format!("warning: unable to keep what is read: {error}; it is lost if logd is killed"));
+            self.stage = None;
+        }
+        self.report(news);
+        if let Some(text) = trouble {
             self.say(&text);
         }
-        if let Some(text) = trouble {
+    }
+
+    fn report(&mut self, news: Option<News>) {
+        if let Some(news) = news {
+            let text = self.tell(&news);
             self.say(&text);
         }
     }
@@ -160,7 +255,8 @@ impl Turn {
     }
 }
 
-fn now() -> String {
+/// Milliseconds since 1970.
+fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format::stamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

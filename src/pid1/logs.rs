@@ -4,8 +4,8 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use crate::sys::{Errno, descriptor, renewal};
-use crate::unit::{Table, Unit, UnitId};
+use crate::sys::{Errno, descriptor, memory, renewal};
+use crate::unit::{Log, Table, Unit, UnitId};
 
 use super::say;
 
@@ -15,13 +15,18 @@ const OWN: &str = "init";
 struct Pipe {
     unit: Option<UnitId>,
     name: String,
+    log: Log,
     read: OwnedFd,
     write: OwnedFd,
 }
 
 /// The pipes; none when there is no `logd` to read them.
 #[derive(Default)]
-pub struct Logs(Vec<Pipe>);
+pub struct Logs {
+    pipes: Vec<Pipe>,
+    /// What `logd` has read and not yet written; it outlives `logd`.
+    stage: Option<OwnedFd>,
+}
 
 impl Logs {
     /// A pipe for each unit that `piped` answers true for, and one of our own.
@@ -30,14 +35,19 @@ impl Logs {
         let (read, write) = descriptor::pipe()?;
         // Ours alone: O_NONBLOCK belongs to the open file description, and a unit must not find it on its stdout.
         descriptor::set_nonblocking(&write)?;
-        pipes.push(Pipe { unit: None, name: OWN.to_owned(), read, write });
+        pipes.push(Pipe { unit: None, name: OWN.to_owned(), log: Log::default(), read, write });
         for (number, unit) in (0..).zip(&table.units) {
-            if piped(unit) {
+            if piped(unit) && matches!(unit.log, Log::File { .. }) {
                 let (read, write) = descriptor::pipe()?;
-                pipes.push(Pipe { unit: Some(UnitId(number)), name: unit.name.clone(), read, write });
+                pipes.push(Pipe { unit: Some(UnitId(number)), name: unit.name.clone(), log: unit.log, read, write });
             }
         }
-        let logs = Logs(pipes);
+        let stage = memory::file(c"logd")
+            .inspect_err(|errno| {
+                log::warn!("unable to make memory for logd: {}; lines are lost if it is killed", errno.desc());
+            })
+            .ok();
+        let logs = Logs { pipes, stage };
         // Should we break and `logd` end after that, a unit that writes must wait, not die of SIGPIPE.
         renewal::keep_open(logs.readers());
         Ok(logs)
@@ -45,22 +55,31 @@ impl Logs {
 
     /// What `unit` writes to; none: what we write to.
     pub fn writer(&self, unit: UnitId) -> Option<RawFd> {
-        self.0.iter().find(|pipe| pipe.unit == Some(unit)).map(|pipe| pipe.write.as_raw_fd())
+        self.pipes.iter().find(|pipe| pipe.unit == Some(unit)).map(|pipe| pipe.write.as_raw_fd())
     }
 
     /// What `logd` reads from, under the same numbers.
-    pub fn readers(&self) -> Vec<RawFd> {
-        self.0.iter().map(|pipe| pipe.read.as_raw_fd()).collect()
+    fn readers(&self) -> Vec<RawFd> {
+        self.pipes.iter().map(|pipe| pipe.read.as_raw_fd()).collect()
     }
 
-    /// The arguments that tell `logd` which is which: `FD=NAME`.
+    /// What `logd` keeps open, under the same numbers.
+    pub fn kept(&self) -> Vec<RawFd> {
+        self.readers().into_iter().chain(self.stage.as_ref().map(AsRawFd::as_raw_fd)).collect()
+    }
+
+    /// The arguments that tell `logd` which is which and how much of it to keep: `FD=NAME:SIZE:KEEP`.
     pub fn arguments(&self) -> impl Iterator<Item = CString> {
-        self.0.iter().filter_map(|pipe| CString::new(format!("{}={}", pipe.read.as_raw_fd(), pipe.name)).ok())
+        let stage = self.stage.as_ref().and_then(|stage| CString::new(format!("--stage={}", stage.as_raw_fd())).ok());
+        stage.into_iter().chain(self.pipes.iter().filter_map(|pipe| {
+            let Log::File { size, keep } = pipe.log else { return None };
+            CString::new(format!("{}={}:{size}:{keep}", pipe.read.as_raw_fd(), pipe.name)).ok()
+        }))
     }
 
     /// `logd` runs: our own lines go to it, too.
     pub fn started(&self) {
-        if let Some(own) = self.0.iter().find(|pipe| pipe.unit.is_none()) {
+        if let Some(own) = self.pipes.iter().find(|pipe| pipe.unit.is_none()) {
             say::to_pipe(own.write.as_raw_fd());
         }
     }
@@ -68,6 +87,6 @@ impl Logs {
     /// Closes our ends: `logd` reads the end of each pipe once its unit is gone, and exits.
     pub fn close(&mut self) {
         say::to_console();
-        self.0.clear();
+        self.pipes.clear();
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::sys::signal::{Entry, SignalSet};
 use crate::sys::spawn::Program;
 use crate::sys::{Errno, descriptor, process};
-use crate::unit::{Role, Unit};
+use crate::unit::{Log, Role, Unit};
 
 /// Where programs are looked up when nobody has said so: a kernel starts PID 1 without `PATH`.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -104,12 +104,13 @@ impl Outfit {
         let name = words.first().ok_or(Errno::EINVAL)?;
         let mut arguments = words.iter().map(|word| c_string(OsStr::new(word))).collect::<Result<Vec<_>, _>>()?;
         arguments.extend(occasion.more);
+        let output = if unit.log == Log::Null { self.null } else { occasion.output };
         Ok(Program {
             candidates: candidates(OsStr::new(name), environment.get(OsStr::new("PATH")).copied())?,
             arguments,
             environment: environment.iter().map(|(name, value)| assignment(name, value)).collect::<Result<_, _>>()?,
             own_pid: None,
-            stdio: [self.null, occasion.output, occasion.output],
+            stdio: [self.null, output, output],
             keep: occasion.keep,
             signals: Entry::default(),
             ours_ignored: self.entry.ignored,

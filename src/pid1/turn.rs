@@ -201,7 +201,7 @@ impl Node {
             ..Occasion::default()
         };
         if unit.last {
-            occasion.keep = self.logs.readers();
+            occasion.keep = self.logs.kept();
             occasion.more = self.logs.arguments().collect();
         }
         let (main, last) = (unit.main, unit.last);

@@ -8,6 +8,7 @@ pub mod descriptor;
 mod entry;
 pub mod inherited;
 pub mod interface;
+pub mod memory;
 pub mod module;
 pub mod poll;
 pub mod power;

@@ -2,6 +2,7 @@
 
 use super::draft::Draft;
 use super::duration;
+use super::log;
 use super::settings;
 use super::value::Field;
 
@@ -160,6 +161,14 @@ pub const KEYS: &[Key] = &[
         read: settings::env,
     },
     Key {
+        name: "log",
+        values: "\"file\", \"inherit\", \"none\", or a table such as { size = \"4M\", keep = 3 }",
+        default: "\"file\", which is { size = \"4M\", keep = 3 }",
+        what: "where its lines go: shown, and kept in UNIT.log with so many older files of that size; to PID 1's own output; nowhere",
+        also: &["logs", "logging", "standard-output", "stdout"],
+        read: log::log,
+    },
+    Key {
         name: "enabled",
         values: "true or false",
         default: "true",
@@ -201,7 +210,6 @@ pub(super) const LATER: &[&str] = &[
     "cpu-weight",
     "pids-max",
     "io-weight",
-    "log",
     "watchdog",
     "forward",
     "rewrite",

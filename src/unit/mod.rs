@@ -13,6 +13,7 @@ pub mod event;
 pub mod graph;
 pub mod keys;
 mod links;
+pub mod log;
 pub mod machine;
 mod mistake;
 pub mod notify;
@@ -21,6 +22,7 @@ pub mod read;
 mod settings;
 mod shutdown;
 pub mod signal;
+pub mod size;
 mod state;
 pub mod suggest;
 pub mod table;
@@ -33,6 +35,7 @@ pub use event::{
     Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Tally, Target, Verdict, View,
     Wish,
 };
+pub use log::Log;
 pub use machine::{Machine, Options, Phase};
 pub use mistake::Mistake;
 pub use read::read;

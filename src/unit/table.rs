@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::log::Log;
+
 /// A unit's place in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnitId(pub u16);
@@ -64,6 +66,8 @@ pub struct Unit {
     pub kill: Kill,
     /// `env`: added to PID 1's environment.
     pub env: BTreeMap<String, String>,
+    /// `log`.
+    pub log: Log,
     /// `enabled`.
     pub enabled: bool,
     /// `description`.
@@ -96,6 +100,7 @@ impl Unit {
             stop: None,
             kill: Kill::Group,
             env: BTreeMap::new(),
+            log: Log::default(),
             enabled: true,
             description: String::new(),
             main: false,

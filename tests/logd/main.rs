@@ -1,5 +1,7 @@
 //! logd as a program, on real pipes.
 
+mod killed;
+
 use std::fs::{self, File};
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -56,6 +58,11 @@ struct Logd(Child);
 impl Logd {
     /// Starts logd on these pipes.
     fn start(dir: &Path, stdout: Stdio, pipes: &[(&PipeReader, &str)]) -> Logd {
+        Logd::start_with(dir, stdout, pipes, None)
+    }
+
+    /// Starts logd on these pipes, with memory that outlives it.
+    fn start_with(dir: &Path, stdout: Stdio, pipes: &[(&PipeReader, &str)], stage: Option<&OwnedFd>) -> Logd {
         let mut command = Command::new(env!("CARGO_BIN_EXE_logd"));
         command.arg("--dir").arg(dir).arg("--stdout").stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped());
         // Descriptors cross exec when close-on-exec is off. They are duplicates, so that no other test's child, started
@@ -65,6 +72,11 @@ impl Logd {
         for (copy, (_, name)) in copies.iter().zip(pipes) {
             fcntl(copy, FcntlArg::F_SETFD(FdFlag::empty())).expect("cleared");
             command.arg(format!("{}={name}", copy.as_raw_fd()));
+        }
+        let stage = stage.map(|stage| stage.try_clone().expect("a copy"));
+        if let Some(stage) = &stage {
+            fcntl(stage, FcntlArg::F_SETFD(FdFlag::empty())).expect("cleared");
+            command.arg(format!("--stage={}", stage.as_raw_fd()));
         }
         Logd(command.spawn().expect("logd starts"))
     }
@@ -303,7 +315,7 @@ fn a_wrong_command_line_is_64_and_a_wrong_descriptor_is_no_reason_to_stop() {
     let text = String::from_utf8_lossy(&told.stderr).into_owned();
     assert_eq!(
         text,
-        "logd: error: unable to start: there is no pipe to read; usage: logd --dir DIR [--stdout] FD=NAME ...\n"
+        "logd: error: unable to start: there is no pipe to read; usage: logd --dir DIR [--stdout] [--stage=FD] FD=NAME[:SIZE:KEEP] ...\n"
     );
     let folder = Folder::new("descriptor");
     let told = Command::new(env!("CARGO_BIN_EXE_logd"))

@@ -6,6 +6,7 @@ mod kit;
 mod command;
 mod ending;
 mod endurance;
+mod lines;
 #[cfg(feature = "ctl")]
 mod person;
 mod requests;

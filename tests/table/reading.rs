@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clusteros_init::unit::keys::{KEYS, help};
 use clusteros_init::unit::read::{MOST, read};
-use clusteros_init::unit::{Backoff, ExitRule, Kill, Kind, Need, Ready, Restart, Signal, Table, UnitId, When};
+use clusteros_init::unit::{Backoff, ExitRule, Kill, Kind, Log, Need, Ready, Restart, Signal, Table, UnitId, When};
 
 use crate::golden::{assert_golden, golden};
 
@@ -62,6 +62,7 @@ fn every_key() {
         stop-signal = "RTMIN+3"
         stop = ["prog", "--stop"]
         kill = "main"
+        log = { size = "64K", keep = 0x0a }
         env = { A = "1", B = "" }
         description = "all of it"
     "#]);
@@ -83,6 +84,7 @@ fn every_key() {
     assert_eq!(all.stop_signal, Signal(37));
     assert_eq!(all.stop.as_deref(), Some(&["prog".to_owned(), "--stop".to_owned()][..]));
     assert_eq!(all.kill, Kill::Main);
+    assert_eq!(all.log, Log::File { size: 65_536, keep: 10 });
     assert_eq!(all.env.get("B").map(String::as_str), Some(""));
     assert_eq!(all.description, "all of it");
     assert!(all.enabled && !table.units[1].enabled && !all.main && !all.last);

@@ -1,23 +1,37 @@
-//! What a line looks like: to a person on standard output, and in its file.
+//! A line of a unit: what it looks like to a person, and in its file.
 
-use super::line::Line;
+/// How many bytes a time and the space after it take in a file.
+pub const STAMPED: usize = 25;
+
+/// One line, or one piece of a line that is too long for one, without its newline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The bytes.
+    pub text: &'a [u8],
+    /// The line goes on in the next piece; written with a backslash at its end.
+    pub goes_on: bool,
+}
 
 /// `NAME | text` and a newline, the name padded to `width`. Tabs stay; what could drive a terminal does not: control
 /// characters and bytes that are no UTF-8 are written as `\xNN`. A carriage return at the end is dropped.
 pub fn shown(name: &str, width: usize, line: Line<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(width + 4 + line.text.len());
     out.extend_from_slice(format!("{name:width$} | ").as_bytes());
-    let text = if line.goes_on { line.text } else { line.text.strip_suffix(b"\r").unwrap_or(line.text) };
+    tamed(if line.goes_on { line.text } else { line.text.strip_suffix(b"\r").unwrap_or(line.text) }, &mut out);
+    out.extend_from_slice(if line.goes_on { b"\\\n" } else { b"\n" });
+    out
+}
+
+/// Appends `text` as a terminal may have it: tabs stay, other control characters and bytes that are no UTF-8 become `\xNN`.
+pub fn tamed(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
         for letter in chunk.valid().chars() {
             let mut utf8 = [0; 4];
             let bytes = letter.encode_utf8(&mut utf8).as_bytes();
-            if letter.is_control() && letter != '\t' { escape(bytes, &mut out) } else { out.extend_from_slice(bytes) }
+            if letter.is_control() && letter != '\t' { escape(bytes, out) } else { out.extend_from_slice(bytes) }
         }
-        escape(chunk.invalid(), &mut out);
+        escape(chunk.invalid(), out);
     }
-    out.extend_from_slice(if line.goes_on { b"\\\n" } else { b"\n" });
-    out
 }
 
 fn escape(bytes: &[u8], out: &mut Vec<u8>) {
@@ -58,8 +72,7 @@ fn date(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{kept, shown, stamp};
-    use crate::logd::line::Line;
+    use super::{Line, STAMPED, kept, shown, stamp};
 
     fn line(text: &[u8]) -> Line<'_> {
         Line { text, goes_on: false }
@@ -98,6 +111,7 @@ mod tests {
 
     #[test]
     fn stamps() {
+        assert_eq!(stamp(0).len() + 1, STAMPED);
         assert_eq!(stamp(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(stamp(951_782_400_000), "2000-02-29T00:00:00.000Z");
         assert_eq!(stamp(1_709_251_199_999), "2024-02-29T23:59:59.999Z");

@@ -1,0 +1,34 @@
+//! Sizes as a person writes them in the table.
+
+/// How to write a size, for the end of a message.
+pub const HOW: &str = "a whole number and K, M or G, such as \"4M\"";
+
+/// The bytes that `text` writes: `64K`, `4M`, `1G` (K is 1,024 bytes). Nothing if it is anything else.
+pub fn parse(text: &str) -> Option<u64> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let number: u64 = number.parse().ok()?;
+    let bytes: u64 = match unit {
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn what_a_person_writes() {
+        assert_eq!(parse("64K"), Some(65_536));
+        assert_eq!(parse("4M"), Some(4 << 20));
+        assert_eq!(parse("1G"), Some(1 << 30));
+        for bad in ["", "M", "4", "4 M", "-4M", "+4M", "1.5M", "4m", "4MB", "4MiB", "99999999999999999999K"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+        assert_eq!(parse("18446744073709551615G"), None);
+    }
+}
