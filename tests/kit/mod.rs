@@ -20,12 +20,20 @@ macro_rules! need {
 }
 
 /// Waits until `holds`; fails, saying `what`, after `limit`.
-pub fn wait_until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
+pub fn wait_until(what: &str, limit: Duration, holds: impl FnMut() -> bool) {
+    assert!(within(limit, holds), "not within {limit:?}: {what}");
+}
+
+/// Whether `holds`, or comes to hold within `limit`.
+pub fn within(limit: Duration, mut holds: impl FnMut() -> bool) -> bool {
     let end = Instant::now() + limit;
     while !holds() {
-        assert!(Instant::now() < end, "not within {limit:?}: {what}");
+        if Instant::now() >= end {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
+    true
 }
 
 /// The usual limit: long, because the host may be busy.
@@ -59,6 +67,7 @@ pub struct Plan {
     table: Option<String>,
     arguments: Vec<String>,
     before: String,
+    program: PathBuf,
     stdout: Option<Stdio>,
     pid_namespace: bool,
     proc: bool,
@@ -72,6 +81,7 @@ impl Plan {
             table: None,
             arguments: Vec::new(),
             before: String::new(),
+            program: PathBuf::from(INIT),
             stdout: None,
             pid_namespace: true,
             proc: true,
@@ -94,6 +104,12 @@ impl Plan {
     /// program with its arguments, `@` the node's directory.
     pub fn started_as(mut self, text: &str) -> Plan {
         self.before = text.to_owned();
+        self
+    }
+
+    /// With another program as the init.
+    pub fn program(mut self, path: &Path) -> Plan {
+        self.program = path.to_owned();
         self
     }
 
@@ -141,14 +157,14 @@ impl Plan {
                 command.arg("--mount-proc");
             }
         }
-        command.args(["sh", "-c", &script, "sh", INIT]).args(&words).stdin(Stdio::null());
+        command.args(["sh", "-c", &script, "sh"]).arg(&self.program).args(&words).stdin(Stdio::null());
         let out = File::create(dir.join("out")).expect("the output");
         match self.stdout {
             Some(stdout) => command.stdout(stdout).stderr(Stdio::null()),
             None => command.stderr(out.try_clone().expect("the output twice")).stdout(out),
         };
         let outer = command.spawn().expect("unshare");
-        let mut node = Node { outer, pid: 0, dir, ended: None };
+        let mut node = Node { outer, pid: 0, dir, ended: None, program: self.program };
         let mut pid = 0;
         wait_until("the node is our program", SOON, || {
             pid = node.find();
@@ -167,12 +183,13 @@ pub struct Node {
     /// Its directory.
     pub dir: PathBuf,
     ended: Option<ExitStatus>,
+    program: PathBuf,
 }
 
 impl Node {
     fn find(&self) -> i32 {
         let found = children(self.outer.id().cast_signed());
-        found.into_iter().find(|pid| exe(*pid).is_some_and(|exe| exe == Path::new(INIT))).unwrap_or(0)
+        found.into_iter().find(|pid| exe(*pid).is_some_and(|exe| exe == self.program)).unwrap_or(0)
     }
 
     /// Its exit status as a shell would have it, if it has ended.
@@ -298,6 +315,7 @@ fn inner_pid(pid: i32) -> Option<i32> {
     fact(pid, "NSpid").split_ascii_whitespace().last()?.parse().ok()
 }
 
-fn exe(pid: i32) -> Option<PathBuf> {
+/// The program that `pid` runs.
+pub fn exe(pid: i32) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{pid}/exe")).ok()
 }
