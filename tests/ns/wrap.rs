@@ -180,6 +180,17 @@ fn it_is_what_it_is_called() {
 }
 
 #[test]
+fn docker_runs_it_as_its_init() {
+    need!("docker_runs_it", kit::no_namespaces());
+    let dir = kit::directory("docker");
+    let init = dir.join("docker-init");
+    std::fs::copy(INIT, &init).expect("a copy");
+    let mut node = Plan::new("docker").program(&init).arguments(&["--", "sh", "-c", "exit 7"]).start();
+    assert_eq!(node.end(), 7);
+    std::fs::remove_dir_all(dir).expect("taken away");
+}
+
+#[test]
 fn sockets_passed_to_us_are_the_commands() {
     need!("sockets_passed_to_us", kit::no_namespaces());
     for (given, script) in [
