@@ -131,5 +131,6 @@ fn renew_runtime(directory: &Path) -> io::Result<()> {
         }
         Err(error) => return Err(error),
     }
-    fs::DirBuilder::new().mode(0o700).create(directory.join("notify"))
+    // Each socket is its unit's user's alone; who is no root must come by to reach it.
+    fs::DirBuilder::new().mode(0o711).create(directory.join("notify"))
 }

@@ -6,10 +6,11 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::sys::attire::{Attire, EnvironmentFile, Who};
 use crate::sys::signal::{Entry, SignalSet};
 use crate::sys::spawn::Program;
 use crate::sys::{Errno, descriptor, process};
-use crate::unit::{Log, Role, Unit};
+use crate::unit::{self, Log, Role, Unit};
 
 /// Where programs are looked up when nobody has said so: a kernel starts PID 1 without `PATH`.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -87,12 +88,16 @@ impl Outfit {
             signals: self.entry,
             ours_ignored: SignalSet::EMPTY,
             foreground: descriptor::is_terminal(0),
+            attire: Attire::default(),
         })
     }
 
     fn unit(&self, unit: &Unit, words: &[String], occasion: Occasion<'_>) -> Result<Program, Errno> {
-        let mut environment: BTreeMap<&OsStr, &OsStr> =
-            self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect();
+        let attributes = &unit.attributes;
+        let passed =
+            |name: &OsStr| !attributes.clear_env || attributes.pass_env.iter().any(|passed| name == passed.as_str());
+        let ours = self.environment.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+        let mut environment: BTreeMap<&OsStr, &OsStr> = ours.filter(|(name, _)| passed(name)).collect();
         for name in PRIVATE {
             environment.remove(OsStr::new(name));
         }
@@ -105,6 +110,7 @@ impl Outfit {
         let mut arguments = words.iter().map(|word| c_string(OsStr::new(word))).collect::<Result<Vec<_>, _>>()?;
         arguments.extend(occasion.more);
         let output = if unit.log == Log::Null { self.null } else { occasion.output };
+        let attire = attire(unit, occasion.notify)?;
         Ok(Program {
             candidates: candidates(OsStr::new(name), environment.get(OsStr::new("PATH")).copied())?,
             arguments,
@@ -115,6 +121,7 @@ impl Outfit {
             signals: Entry::default(),
             ours_ignored: self.entry.ignored,
             foreground: false,
+            attire,
         })
     }
 
@@ -131,6 +138,37 @@ pub fn candidates(name: &OsStr, path: Option<&OsStr>) -> Result<Vec<CString>, Er
     }
     let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
     std::env::split_paths(path).map(|directory| c_string(directory.join(name).as_os_str())).collect()
+}
+
+/// What the unit's processes put on.
+fn attire(unit: &Unit, notify: Option<&Path>) -> Result<Attire, Errno> {
+    let attributes = &unit.attributes;
+    let text = |text: &str| c_string(OsStr::new(text));
+    let who = |who: &unit::attributes::Who| match who {
+        unit::attributes::Who::Number(number) => Ok(Who::Number(*number)),
+        unit::attributes::Who::Name(name) => text(name).map(Who::Name),
+    };
+    // None of root's groups stays with who is somebody else.
+    let groups = attributes.changes_identity().then(|| attributes.groups.as_deref().unwrap_or_default());
+    let own = unit.env.keys().map(String::as_str);
+    Ok(Attire {
+        user: attributes.user.as_ref().map(who).transpose()?,
+        group: attributes.group.as_ref().map(who).transpose()?,
+        groups: groups.map(|groups| groups.iter().map(who).collect()).transpose()?,
+        umask: attributes.umask,
+        cwd: attributes.cwd.as_deref().map(text).transpose()?,
+        nice: attributes.nice,
+        oom_score_adj: attributes.oom_score_adj.map(|score| text(&score.to_string())).transpose()?,
+        limits: attributes.rlimits.iter().map(|limit| (limit.resource.into(), limit.soft, limit.hard)).collect(),
+        capabilities: attributes.capabilities,
+        no_new_privileges: attributes.no_new_privileges,
+        environment_file: match &attributes.env_file {
+            Some(file) => Some(EnvironmentFile { path: text(&file.path)?, optional: file.optional }),
+            None => None,
+        },
+        settled: own.chain(PRIVATE).map(text).collect::<Result<_, _>>()?,
+        socket: notify.map(|path| c_string(path.as_os_str())).transpose()?,
+    })
 }
 
 fn assignment(name: &OsStr, value: &OsStr) -> Result<CString, Errno> {
@@ -175,6 +213,28 @@ mod tests {
         assert_eq!(program.stdio, [Some(9), Some(11), Some(11)]);
         assert_eq!(program.signals, Entry::default());
         assert_eq!(program.ours_ignored, SignalSet(6));
+    }
+
+    #[test]
+    fn a_clear_environment_keeps_what_is_passed_and_a_path() {
+        let mut unit = Unit::new("web", vec!["httpd".to_owned()]);
+        unit.attributes.clear_env = true;
+        unit.attributes.pass_env = vec!["EMPTY".to_owned(), "LISTEN_FDS".to_owned(), "ABSENT".to_owned()];
+        let program = outfit().program(&unit, Role::Main, Occasion::default()).unwrap();
+        assert_eq!(strings(&program.environment), ["EMPTY=", &format!("PATH={DEFAULT_PATH}")]);
+    }
+
+    #[test]
+    fn whoever_changes_its_user_keeps_no_group_of_ours() {
+        let mut unit = Unit::new("web", vec!["httpd".to_owned()]);
+        let attire = |unit: &Unit| outfit().program(unit, Role::Main, Occasion::default()).unwrap().attire;
+        assert_eq!(attire(&unit).groups, None);
+        unit.attributes.user = Some(unit::attributes::Who::Name("www".to_owned()));
+        assert_eq!(attire(&unit).groups, Some(Vec::new()));
+        unit.attributes.groups = Some(vec![unit::attributes::Who::Number(4)]);
+        assert_eq!(attire(&unit).groups, Some(vec![Who::Number(4)]));
+        unit.main = true;
+        assert_eq!(attire(&unit), Attire::default());
     }
 
     #[test]

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use crate::control::signal::QUIET;
 use crate::control::{Meaning, Mode, Recipient, Wrap, meaning, request, wrap};
+use crate::sys::attire::Failure;
 use crate::sys::poll::Wait;
 use crate::sys::process::{self, Ended};
 use crate::sys::signal::{self, Received, Signals};
 use crate::sys::{self, Errno, clock};
 use crate::unit::{
-    self, Action, Ending, Event, Goal, Level, Machine, Options, Pid, Role, Signal, Table, Target, Time, UnitId, Verdict,
+    self, Action, Ending, Event, Goal, Level, Machine, Options, Pid, Role, Signal, SpawnError, Table, Target, Time,
+    UnitId, Verdict,
 };
 
 use super::ignored::Ignored;
@@ -328,7 +330,10 @@ impl Node {
         process.exec = None;
         self.tell(match outcome {
             Ok(()) => Event::Execed { pid: Pid(pid) },
-            Err(errno) => Event::ExecFailed { pid: Pid(pid), errno: unit::Errno(errno as i32) },
+            Err(Failure { stage, errno, detail }) => {
+                let error = SpawnError { stage, errno: unit::Errno(errno), detail };
+                Event::ExecFailed { pid: Pid(pid), error }
+            }
         });
     }
 

@@ -3,6 +3,8 @@
 //! What PID 1 calls here never blocks, unless its name says so ([`poll::Wait::sleep`]).
 #![expect(unsafe_code, reason = "the only room that makes raw system calls")]
 
+pub mod attire;
+mod capability;
 pub mod clock;
 pub mod descriptor;
 mod entry;

@@ -6,8 +6,10 @@
 use std::ffi::{CString, c_char};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use super::attire::{Attire, Failure, Scratch, put_on};
 use super::signal::{Entry, SignalSet, set_default, set_ignored, set_mask};
 use super::{Errno, check, descriptor};
+use crate::unit::attributes::Stage;
 
 /// A program to start.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub struct Program {
     pub ours_ignored: SignalSet,
     /// Whether it becomes the foreground process group of the terminal on descriptor 0, if that is one.
     pub foreground: bool,
+    /// What it puts on before it becomes its program.
+    pub attire: Attire,
 }
 
 /// A process just made.
@@ -37,7 +41,7 @@ pub struct Program {
 pub struct Spawned {
     /// Its pid.
     pub pid: i32,
-    /// Reads the end of the file when exec has succeeded, four bytes of errno when it has failed.
+    /// Reads the end of the file when exec has succeeded, three numbers when it has failed: stage, errno, detail.
     pub exec: OwnedFd,
 }
 
@@ -51,14 +55,14 @@ pub fn spawn(program: &Program) -> Result<Spawned, Errno> {
     let (exec, report) = descriptor::pipe()?;
     descriptor::set_nonblocking(&exec)?;
     let arguments = pointers(&program.arguments);
-    let mut environment = pointers(&program.environment);
+    let mut scratch = Scratch::new(&program.attire, &program.environment)?;
     let mut listen_pid = ListenPid::new();
     let pid = copy()?;
     if pid == 0 {
-        if let Some(slot) = program.own_pid.and_then(|at| environment.get_mut(at)) {
-            *slot = listen_pid.of(super::process::own_pid());
+        if let Some(at) = program.own_pid {
+            scratch.replace(at, listen_pid.of(super::process::own_pid()));
         }
-        become_program(program, &arguments, &environment, report.as_raw_fd());
+        become_program(program, &arguments, &mut scratch, report.as_raw_fd());
     }
     // From both sides: whoever comes first, a signal to the group finds it. EACCES: it has become its program already.
     // SAFETY: no memory is passed; the child is not reaped yet, so the number is its own.
@@ -67,13 +71,33 @@ pub fn spawn(program: &Program) -> Result<Spawned, Errno> {
 }
 
 /// What the exec pipe tells: none while it tells nothing yet.
-pub fn exec_outcome(exec: &OwnedFd) -> Option<Result<(), Errno>> {
-    let mut bytes = [0; 4];
+pub fn exec_outcome(exec: &OwnedFd) -> Option<Result<(), Failure>> {
+    let mut bytes = [0; REPORT];
     match descriptor::read_now(exec, &mut bytes) {
-        Ok(4) => Some(Err(Errno::from_raw(i32::from_ne_bytes(bytes)))),
+        Ok(REPORT) => Some(Err(failure(bytes))),
         Ok(_) => Some(Ok(())),
         Err(Errno::EAGAIN | Errno::EINTR) => None,
-        Err(errno) => Some(Err(errno)),
+        Err(errno) => Some(Err(Failure { stage: Stage::Exec, errno: errno as i32, detail: 0 })),
+    }
+}
+
+/// The bytes of a report: three numbers.
+const REPORT: usize = 12;
+
+fn report(failure: Failure) -> [u8; REPORT] {
+    let Failure { stage, errno, detail } = failure;
+    let mut bytes = [0; REPORT];
+    let numbers = [(stage as i32).to_ne_bytes(), errno.to_ne_bytes(), detail.to_ne_bytes()];
+    bytes.iter_mut().zip(numbers.iter().flatten()).for_each(|(to, from)| *to = *from);
+    bytes
+}
+
+fn failure(bytes: [u8; REPORT]) -> Failure {
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = bytes;
+    Failure {
+        stage: Stage::from_number(i32::from_ne_bytes([a, b, c, d])),
+        errno: i32::from_ne_bytes([e, f, g, h]),
+        detail: u32::from_ne_bytes([i, j, k, l]),
     }
 }
 
@@ -122,7 +146,7 @@ fn copy() -> Result<i32, Errno> {
 }
 
 /// The child's whole life before exec. All signals are still blocked, so SIGTTOU cannot stop it.
-fn become_program(program: &Program, arguments: &[*const c_char], environment: &[*const c_char], report: RawFd) -> ! {
+fn become_program(program: &Program, arguments: &[*const c_char], scratch: &mut Scratch, out: RawFd) -> ! {
     // SAFETY: raw calls on memory that was prepared before the copy was made and is not freed; nothing allocates.
     unsafe {
         libc::setpgid(0, 0);
@@ -138,6 +162,9 @@ fn become_program(program: &Program, arguments: &[*const c_char], environment: &
         for fd in &program.keep {
             libc::fcntl(*fd, libc::F_SETFD, 0);
         }
+        if let Err(failure) = put_on(&program.attire, scratch) {
+            give_up(failure, out, NOT_RUN);
+        }
         for signal in program.ours_ignored.iter() {
             set_default(signal);
         }
@@ -147,7 +174,7 @@ fn become_program(program: &Program, arguments: &[*const c_char], environment: &
         set_mask(program.signals.mask);
         let mut why = Errno::ENOENT;
         for candidate in &program.candidates {
-            libc::execve(candidate.as_ptr(), arguments.as_ptr(), environment.as_ptr());
+            libc::execve(candidate.as_ptr(), arguments.as_ptr(), scratch.environment());
             match Errno::last() {
                 Errno::ENOENT | Errno::ENOTDIR => {}
                 Errno::EACCES => why = Errno::EACCES,
@@ -157,15 +184,30 @@ fn become_program(program: &Program, arguments: &[*const c_char], environment: &
                 }
             }
         }
-        let bytes = (why as i32).to_ne_bytes();
-        libc::write(report, bytes.as_ptr().cast(), bytes.len());
-        libc::_exit(if why == Errno::ENOENT { NOT_FOUND } else { NOT_RUN })
+        let status = if why == Errno::ENOENT { NOT_FOUND } else { NOT_RUN };
+        give_up(Failure { stage: Stage::Exec, errno: why as i32, detail: 0 }, out, status)
+    }
+}
+
+/// Tells why, and ends the child.
+fn give_up(failure: Failure, out: RawFd, status: i32) -> ! {
+    let bytes = report(failure);
+    // SAFETY: `bytes` is readable for its length; _exit runs nothing.
+    unsafe {
+        libc::write(out, bytes.as_ptr().cast(), bytes.len());
+        libc::_exit(status)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::ListenPid;
+    use super::*;
+
+    #[test]
+    fn a_report_reads_back() {
+        let told = Failure { stage: Stage::EnvFile, errno: 0, detail: 70_000 };
+        assert_eq!(failure(report(told)), told);
+    }
 
     #[test]
     fn a_pid_is_written_without_allocating() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::attributes::Who;
 use super::mistake::{Found, Place};
 use super::table::{Kind, Ready, Restart, Unit};
 
@@ -45,6 +46,7 @@ impl Draft {
 
     /// Fills in the defaults that depend on other keys, and notes keys that do not go together.
     pub fn finish(&mut self, found: &mut Vec<Found>) {
+        self.check_process(found);
         if self.unit.kind == Kind::Service {
             return;
         }
@@ -64,6 +66,22 @@ impl Draft {
         }
         if self.unit.ready == Ready::Notify {
             self.refuse(found, "ready", "a oneshot is ready when it exits 0", "remove it, or write type = \"service\"");
+        }
+    }
+
+    fn check_process(&self, found: &mut Vec<Found>) {
+        let attributes = &self.unit.attributes;
+        // The group that a process keeps by default is PID 1's: root's.
+        if matches!(attributes.user, Some(Who::Number(_))) && !self.said.contains_key("group") {
+            self.refuse(found, "user", "a number is not looked up, so its group is not known", "write group, too");
+        }
+        if self.said.contains_key("pass-env") && !attributes.clear_env {
+            self.refuse(
+                found,
+                "pass-env",
+                "all of PID 1's environment is passed",
+                "remove it, or write clear-env = true",
+            );
         }
     }
 

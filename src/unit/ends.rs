@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::attributes::Stage;
 use super::backoff::RECOVERED_AFTER;
-use super::event::{Action, Ending, Errno, Level, Pid, Request, Role, Wish};
+use super::event::{Action, Ending, Errno, Level, Pid, Request, Role, SpawnError, Wish};
 use super::machine::Machine;
 use super::shutdown::Life;
 use super::state::{State, Step, Why, status};
@@ -14,9 +15,16 @@ use super::words;
 
 /// ENOENT, EACCES, ENOTDIR: the program is not there, and its disk may come later. A retry is only worth its longest delay.
 const NOT_THERE: [Errno; 3] = [Errno(2), Errno(13), Errno(20)];
+/// EINTR, EIO, EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC: they pass.
+const SCARCE: [Errno; 7] = [Errno(4), Errno(5), Errno(11), Errno(12), Errno(23), Errno(24), Errno(28)];
 /// EACCES: a shell's exit status for it is 126, for a program that is not there 127.
 const EACCES: Errno = Errno(13);
 const ENOEXEC: Errno = Errno(8);
+
+/// Whether trying again soon is no use. On the way to the program every failure is of that kind, but for want of resources.
+fn needs_a_person(error: SpawnError) -> bool {
+    if error.stage == Stage::Exec { NOT_THERE.contains(&error.errno) } else { !SCARCE.contains(&error.errno) }
+}
 
 /// What follows an end that was not asked for.
 enum Policy {
@@ -49,13 +57,13 @@ impl Machine {
         }
     }
 
-    pub(super) fn not_execed(&mut self, pid: Pid, errno: Errno) {
+    pub(super) fn not_execed(&mut self, pid: Pid, error: SpawnError) {
         let Some((id, role)) = self.owner(pid) else { return };
         let Some((unit, cell)) = self.pair(id) else { return };
         match role {
-            Role::Main => cell.exec_error = Some(errno),
+            Role::Main => cell.exec_error = Some(error),
             Role::Stop => {
-                let text = words::stop_command_failed(unit, &words::cause(&Why::Exec(errno)));
+                let text = words::stop_command_failed(unit, &words::cause(unit, &Why::Exec(error)));
                 self.say(Level::Warning, text);
             }
         }
@@ -70,7 +78,7 @@ impl Machine {
 
     pub(super) fn stop_not_forked(&mut self, now: Time, id: UnitId, errno: Errno) {
         let Some((unit, _)) = self.pair(id) else { return };
-        let text = words::stop_command_failed(unit, &words::cause(&Why::Fork(errno)));
+        let text = words::stop_command_failed(unit, &words::cause(unit, &Why::Fork(errno)));
         self.say(Level::Warning, text);
         self.after_stop_command(now, id);
     }
@@ -82,7 +90,7 @@ impl Machine {
         let exec_error = cell.exec_error.take();
         let leftovers = leftovers(unit, pid);
         if main {
-            self.main_status = Some(match exec_error {
+            self.main_status = Some(match exec_error.map(|error| error.errno) {
                 Some(EACCES | ENOEXEC) => 126,
                 Some(_) => 127,
                 None => status(how),
@@ -93,7 +101,7 @@ impl Machine {
         }
         match self.cell(id).map(|cell| cell.state.clone()) {
             Some(State::Starting { .. }) => match exec_error {
-                Some(errno) => self.ended(now, id, Policy::Retry, Why::Exec(errno)),
+                Some(error) => self.ended(now, id, Policy::Retry, Why::Exec(error)),
                 None => self.ended_by_policy(now, id, how, false),
             },
             Some(State::Up { .. }) => self.ended_by_policy(now, id, how, true),
@@ -179,7 +187,7 @@ impl Machine {
         }
         cell.failures = cell.failures.saturating_add(1);
         cell.delay = match why {
-            Why::Exec(errno) if NOT_THERE.contains(&errno) => unit.backoff.cap,
+            Why::Exec(error) if needs_a_person(error) => unit.backoff.cap,
             _ => unit.backoff.delay(cell.failures, seed, &unit.name),
         };
         // From the last start: what ran long starts again at once.

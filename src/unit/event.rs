@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::attributes::Stage;
 use super::table::{Signal, UnitId};
 use super::time::Time;
 
@@ -36,13 +37,22 @@ pub enum Role {
     Stop,
 }
 
-/// Why a process could not be made, or could not become its program.
+/// Why a process that was made could not become its program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SpawnError {
-    /// PID 1 could not make the process, its pipe or its descriptors.
-    Fork(Errno),
-    /// The process was made but exec failed.
-    Exec(Errno),
+pub struct SpawnError {
+    /// How far it came.
+    pub stage: Stage,
+    /// What the kernel said; 0 where nothing failed but what was looked for is not there, or is no good.
+    pub errno: Errno,
+    /// The line of the `env-file`, or which of `groups` or `rlimits`, from 0; 0 elsewhere.
+    pub detail: u32,
+}
+
+impl SpawnError {
+    /// The program itself could not be executed.
+    pub fn exec(errno: Errno) -> SpawnError {
+        SpawnError { stage: Stage::Exec, errno, detail: 0 }
+    }
 }
 
 /// One line of an sd_notify datagram that means something to us.
@@ -141,12 +151,12 @@ pub enum Event {
         /// Whose.
         pid: Pid,
     },
-    /// The exec pipe carried an errno: exec failed; the process is about to exit 127.
+    /// The exec pipe carried a failure: the process did not become its program and is about to exit 126 or 127.
     ExecFailed {
         /// Whose.
         pid: Pid,
         /// Why.
-        errno: Errno,
+        error: SpawnError,
     },
     /// A child has ended and is *still a zombie*: it is reaped after the actions that this yields are performed, so its
     /// pid and its process group can still be signalled by them, and by nothing later.

@@ -85,7 +85,7 @@ impl Machine {
             Event::Spawned { unit, role: Role::Main, outcome: Err(errno) } => self.not_forked(now, unit, errno),
             Event::Spawned { unit, role: Role::Stop, outcome: Err(errno) } => self.stop_not_forked(now, unit, errno),
             Event::Execed { pid } => self.execed(now, pid),
-            Event::ExecFailed { pid, errno } => self.not_execed(pid, errno),
+            Event::ExecFailed { pid, error } => self.not_execed(pid, error),
             Event::Exited { pid, how } => self.exited(now, pid, how),
             Event::Notify { unit, pid, notices } => self.notified(now, unit, pid, notices),
             Event::Request(request) => self.requested(now, request),

@@ -5,6 +5,9 @@
 //! [`Event`], gives it to `Machine::handle`, performs every [`Action`] that `Machine::next` yields, and sleeps until
 //! `Machine::deadline`.
 
+pub mod account;
+pub mod assignment;
+pub mod attributes;
 mod backoff;
 mod draft;
 pub mod duration;
@@ -18,6 +21,7 @@ pub mod machine;
 mod mistake;
 pub mod notify;
 mod own;
+mod process;
 pub mod read;
 mod settings;
 mod shutdown;
@@ -31,6 +35,7 @@ mod value;
 mod walk;
 pub mod words;
 
+pub use attributes::{Attributes, Stage};
 pub use event::{
     Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Tally, Target, Verdict, View,
     Wish,

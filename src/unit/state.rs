@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{Ending, Errno, Pid, Tally, Wish};
+use super::event::{Ending, Errno, Pid, SpawnError, Tally, Wish};
 use super::table::{Kind, Ready, Signal, Unit};
 use super::time::Time;
 
@@ -63,8 +63,8 @@ pub(super) enum Why {
     EarlyEnd(Ending),
     /// Its process could not be made.
     Fork(Errno),
-    /// Its program could not be executed.
-    Exec(Errno),
+    /// Its process did not become its program.
+    Exec(SpawnError),
     /// It was not ready within this long.
     StartTimeout(Duration),
 }
@@ -92,7 +92,7 @@ pub(super) struct Cell {
     pub ready_after: Option<Duration>,
     pub last_exit: Option<Ending>,
     /// What the exec pipe of the running main process said, if it said an error.
-    pub exec_error: Option<Errno>,
+    pub exec_error: Option<SpawnError>,
     /// Its own `STATUS=`.
     pub status: Option<String>,
     /// A notify datagram from a foreign process was already complained about since the last start.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::attributes::Attributes;
 use super::log::Log;
 
 /// A unit's place in its table.
@@ -66,6 +67,8 @@ pub struct Unit {
     pub kill: Kill,
     /// `env`: added to PID 1's environment.
     pub env: BTreeMap<String, String>,
+    /// The keys that shape its processes.
+    pub attributes: Attributes,
     /// `log`.
     pub log: Log,
     /// `enabled`.
@@ -100,6 +103,7 @@ impl Unit {
             stop: None,
             kill: Kill::Group,
             env: BTreeMap::new(),
+            attributes: Attributes::default(),
             log: Log::default(),
             enabled: true,
             description: String::new(),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::event::{Ending, Errno, Goal, Pid, Wish};
+use super::attributes::{Attributes, RESOURCES, Stage, Who};
+use super::event::{Ending, Errno, Goal, Pid, SpawnError, Wish};
 use super::machine::Machine;
 use super::signal;
 use super::state::{Cell, State, Step, Why};
@@ -52,7 +53,7 @@ pub(super) fn foreign_notice(unit: &Unit, sender: Pid) -> String {
 pub(super) fn retrying(unit: &Unit, why: &Why, delay: Duration) -> String {
     let next =
         if delay.is_zero() { "starting it again now".to_owned() } else { format!("trying again in {}", span(delay)) };
-    format!("unable to {} {}: {}; {next}", verb(why), unit.name, cause(why))
+    format!("unable to {} {}: {}; {next}", verb(why), unit.name, cause(unit, why))
 }
 
 pub(super) fn failed(unit: &Unit, why: &Why) -> String {
@@ -60,17 +61,17 @@ pub(super) fn failed(unit: &Unit, why: &Why) -> String {
         Why::Ended(how) | Why::EarlyEnd(how) if unit.permanent(*how) => "permanent-exit says so",
         _ => "restart = \"never\"",
     };
-    let (verb, name, cause) = (verb(why), &unit.name, cause(why));
+    let (verb, name, cause) = (verb(why), &unit.name, cause(unit, why));
     format!("unable to {verb} {name}: {cause}; not trying again: {rule}")
 }
 
 pub(super) fn main_not_started(unit: &Unit, why: &Why) -> String {
     let program = unit.exec.first().map_or("", String::as_str);
-    format!("unable to start {program}: {}; exiting", cause(why))
+    format!("unable to start {program}: {}; exiting", cause(unit, why))
 }
 
 pub(super) fn stopping_failed(unit: &Unit, why: &Why) -> String {
-    format!("unable to {} {}: {}; stopping it", verb(why), unit.name, cause(why))
+    format!("unable to {} {}: {}; stopping it", verb(why), unit.name, cause(unit, why))
 }
 
 pub(super) fn stop_command_failed(unit: &Unit, cause: &str) -> String {
@@ -99,13 +100,65 @@ fn verb(why: &Why) -> &'static str {
 }
 
 /// A failure as a cause: what comes after the colon.
-pub(super) fn cause(why: &Why) -> String {
+pub(super) fn cause(unit: &Unit, why: &Why) -> String {
     match why {
         Why::Ended(how) => format!("it {}", ending(*how)),
         Why::EarlyEnd(how) => format!("it {} before it was ready", ending(*how)),
         Why::Fork(errno) => format!("no process could be made: {}", errno_text(*errno)),
-        Why::Exec(errno) => format!("its program could not be executed: {}", errno_text(*errno)),
+        Why::Exec(error) => not_become(&unit.attributes, *error),
         Why::StartTimeout(limit) => format!("it was not ready within {}", span(*limit)),
+    }
+}
+
+/// Why a process did not become its program: what it was about, and what was wrong with that.
+fn not_become(attributes: &Attributes, error: SpawnError) -> String {
+    let detail = usize::try_from(error.detail).unwrap_or(usize::MAX);
+    let there_is_no = |what: &str, who: Option<&Who>, file: &str| match error.errno {
+        Errno(0) => format!("there is no {what} {} in {file}", shown(who)),
+        errno => format!("{what} {}: {}", shown(who), errno_text(errno)),
+    };
+    let said = |what: String| format!("{what}: {}", errno_text(error.errno));
+    match error.stage {
+        Stage::Exec => said("its program could not be executed".to_owned()),
+        Stage::Passwd => said(format!("user {}: /etc/passwd could not be read", shown(attributes.user.as_ref()))),
+        Stage::GroupFile => said("group: /etc/group could not be read".to_owned()),
+        Stage::User => there_is_no("user", attributes.user.as_ref(), "/etc/passwd"),
+        Stage::Group => match &attributes.group {
+            Some(group) => there_is_no("group", Some(group), "/etc/group"),
+            None => said(format!("the group of user {}", shown(attributes.user.as_ref()))),
+        },
+        Stage::Groups => match (attributes.groups.as_deref().unwrap_or_default(), error.errno) {
+            (groups, Errno(0)) => there_is_no("group", groups.get(detail), "/etc/group"),
+            ([], _) => said("groups".to_owned()),
+            (groups, _) => {
+                said(format!("groups {}", groups.iter().map(|who| shown(Some(who))).collect::<Vec<_>>().join(", ")))
+            }
+        },
+        Stage::EnvFile => {
+            let path = attributes.env_file.as_ref().map_or("", |file| file.path.as_str());
+            match error.errno {
+                Errno(0) => format!("env-file {path}: line {detail} is not NAME=VALUE"),
+                _ => said(format!("env-file {path}")),
+            }
+        }
+        Stage::NotifySocket => said("its notify socket could not be given to its user".to_owned()),
+        Stage::OomScoreAdj => said(format!("oom-score-adj {}", attributes.oom_score_adj.unwrap_or(0))),
+        Stage::Nice => said(format!("nice {}", attributes.nice.unwrap_or(0))),
+        Stage::Rlimits => {
+            let resource = attributes.rlimits.get(detail).map_or(usize::MAX, |limit| usize::from(limit.resource));
+            said(format!("rlimits {}", RESOURCES.get(resource).copied().unwrap_or_default()))
+        }
+        Stage::Capabilities => said("capabilities".to_owned()),
+        Stage::Cwd => said(format!("cwd {}", attributes.cwd.as_deref().unwrap_or_default())),
+        Stage::NoNewPrivileges => said("no-new-privileges".to_owned()),
+    }
+}
+
+fn shown(who: Option<&Who>) -> String {
+    match who {
+        Some(Who::Name(name)) => name.clone(),
+        Some(Who::Number(number)) => number.to_string(),
+        None => String::new(),
     }
 }
 
@@ -160,8 +213,8 @@ impl Machine {
                 let waits = self.waits_for(id, unit, cell);
                 (!waits.is_empty()).then(|| format!("waiting for {}", waits.join(", ")))
             }
-            State::Backoff { until, why } => Some(format!("{}; again in {}", cause(why), span(until.since(now)))),
-            State::Failed(why) => Some(cause(why)),
+            State::Backoff { until, why } => Some(format!("{}; again in {}", cause(unit, why), span(until.since(now)))),
+            State::Failed(why) => Some(cause(unit, why)),
             State::Starting { .. } => Some("not ready yet".to_owned()),
             State::Stopping(stop) => Some(
                 match stop.step {

@@ -6,8 +6,10 @@ mod scene;
 
 use std::time::Duration;
 
+use clusteros_init::unit::attributes::{EnvFile, Limit, Who};
 use clusteros_init::unit::{
-    Ending, Event, ExitRule, Goal, Kind, Need, Notice, Ready, Request, Restart, Signal, Unit, UnitId, Wish,
+    Attributes, Ending, Event, ExitRule, Goal, Kind, Need, Notice, Ready, Request, Restart, Signal, Stage, Unit,
+    UnitId, Wish,
 };
 use scene::Scene;
 
@@ -88,6 +90,47 @@ fn failures_back_off_and_say_what_comes_next() {
     scene.tick().exec("crash").tick().killed("slow", 15);
     scene.at(200_000).killed("crash", 6);
     scene.matches("failures");
+}
+
+#[test]
+fn whatever_fails_on_the_way_to_a_program_is_named() {
+    let who = |name: &str| Some(Who::Name(name.to_owned()));
+    let mut web = unit("web");
+    web.attributes = Attributes {
+        user: who("www"),
+        group: who("staff"),
+        groups: Some(vec![Who::Number(44), Who::Name("video".to_owned())]),
+        cwd: Some("/srv/www".to_owned()),
+        nice: Some(-5),
+        oom_score_adj: Some(-900),
+        rlimits: vec![Limit { resource: 7, soft: 1, hard: 1 }],
+        env_file: Some(EnvFile { path: "/etc/web".to_owned(), optional: false }),
+        ..Attributes::default()
+    };
+    let mut scene = Scene::new(vec![web]);
+    for (stage, errno, detail) in [
+        (Stage::Passwd, 2, 0),
+        (Stage::GroupFile, 2, 0),
+        (Stage::EnvFile, 2, 0),
+        (Stage::EnvFile, 0, 7),
+        (Stage::NotifySocket, 1, 0),
+        (Stage::OomScoreAdj, 13, 0),
+        (Stage::Nice, 13, 0),
+        (Stage::Rlimits, 1, 0),
+        (Stage::Groups, 1, 0),
+        (Stage::Groups, 0, 1),
+        (Stage::Group, 1, 0),
+        (Stage::Group, 0, 0),
+        (Stage::User, 1, 0),
+        (Stage::User, 0, 0),
+        (Stage::User, 11, 0),
+        (Stage::Capabilities, 1, 0),
+        (Stage::Cwd, 13, 0),
+        (Stage::NoNewPrivileges, 22, 0),
+    ] {
+        scene.stopped_at("web", stage, errno, detail).tick();
+    }
+    scene.matches("attributes");
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Action, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Role, Signal, Table, Target, Time, Unit, UnitId,
+    Action, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Role, Signal, SpawnError, Stage, Table, Target,
+    Time, Unit, UnitId,
 };
 
 pub struct Scene {
@@ -73,9 +74,15 @@ impl Scene {
         self.tell(Event::Execed { pid })
     }
 
+    pub fn stopped_at(&mut self, name: &str, stage: Stage, errno: i32, detail: u32) -> &mut Scene {
+        let pid = self.pid(name, Role::Main);
+        self.tell(Event::ExecFailed { pid, error: SpawnError { stage, errno: Errno(errno), detail } });
+        self.tell(Event::Exited { pid, how: Ending::Code(126) })
+    }
+
     pub fn exec_failed(&mut self, name: &str, errno: i32) -> &mut Scene {
         let pid = self.pid(name, Role::Main);
-        self.tell(Event::ExecFailed { pid, errno: Errno(errno) });
+        self.tell(Event::ExecFailed { pid, error: SpawnError::exec(Errno(errno)) });
         self.tell(Event::Exited { pid, how: Ending::Code(127) })
     }
 

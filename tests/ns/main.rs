@@ -3,6 +3,7 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+mod attributes;
 mod command;
 mod ending;
 mod endurance;

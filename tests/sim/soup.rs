@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Action, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Request, Role, Signal, Time, UnitId, Wish,
+    Action, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Request, Role, Signal, SpawnError, Stage, Time,
+    UnitId, Wish,
 };
 
 use crate::dice::Dice;
@@ -68,7 +69,7 @@ fn event(dice: &mut Dice) -> Event {
         0 => Event::Spawned { unit: unit(dice), role: dice.pick(&[Role::Main, Role::Stop]), outcome: Ok(pid(dice)) },
         1 => Event::Spawned { unit: unit(dice), role: dice.pick(&[Role::Main, Role::Stop]), outcome: Err(Errno(12)) },
         2 | 3 => Event::Execed { pid: pid(dice) },
-        4 => Event::ExecFailed { pid: pid(dice), errno: Errno(dice.next() as i32) },
+        4 => Event::ExecFailed { pid: pid(dice), error: stopped(dice) },
         5..8 => {
             let signal = Signal(dice.next() as i32);
             let how = dice.pick(&[Ending::Code(0), Ending::Code(78), Ending::Signal { signal, core: true }]);
@@ -88,4 +89,10 @@ fn event(dice: &mut Dice) -> Event {
         12 => Event::Swept { left: dice.below(3) as usize },
         _ => Event::Tick,
     }
+}
+
+/// A failure on the way to a program, sensible or not.
+fn stopped(dice: &mut Dice) -> SpawnError {
+    let errno = if dice.chance(50) { 0 } else { dice.next() as i32 };
+    SpawnError { stage: Stage::from_number(dice.below(16) as i32), errno: Errno(errno), detail: dice.next() as u32 }
 }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clusteros_init::unit::{Ending, Errno, Event, Kind, Notice, Pid, Ready, Role, Signal, Table, Target, Time, UnitId};
+use clusteros_init::unit::{
+    Ending, Errno, Event, Kind, Notice, Pid, Ready, Role, Signal, SpawnError, Table, Target, Time, UnitId,
+};
 
 use crate::dice::Dice;
 
@@ -208,7 +210,7 @@ impl World {
                         None
                     }
                     Deed::FailExec(errno) => {
-                        events.push(Event::ExecFailed { pid: Pid(pid), errno });
+                        events.push(Event::ExecFailed { pid: Pid(pid), error: SpawnError::exec(errno) });
                         None
                     }
                     Deed::Ready => {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clusteros_init::unit::attributes::{Attributes, EnvFile, Limit, UNLIMITED, Who};
 use clusteros_init::unit::keys::{KEYS, help};
 use clusteros_init::unit::read::{MOST, read};
 use clusteros_init::unit::{Backoff, ExitRule, Kill, Kind, Log, Need, Ready, Restart, Signal, Table, UnitId, When};
@@ -35,6 +36,64 @@ fn every_mistake_at_once() {
 #[test]
 fn broken_lines_and_what_stands_between_them() {
     golden_mistakes("units-broken");
+}
+
+#[test]
+fn mistakes_of_what_shapes_a_process() {
+    golden_mistakes("units-process");
+}
+
+#[test]
+fn every_key_of_a_process() {
+    let table = good(&[r#"
+        [unit.all]
+        exec = ["all"]
+        user = "www"
+        group = "0033"
+        groups = ["video", 44]
+        umask = 0o027
+        cwd = "/srv/www"
+        nice = -20
+        oom-score-adj = -1000
+        rlimits = { nofile = 1048576, core = "0:unlimited", as = "unlimited" }
+        capabilities = ["CAP_CHOWN", "net_bind_service"]
+        no-new-privileges = true
+        env-file = "/etc/default/web?"
+        clear-env = true
+        pass-env = ["LANG"]
+        [unit.none]
+        exec = ["none"]
+    "#]);
+    let name = |name: &str| Who::Name(name.to_owned());
+    let mut limits = table.units[0].attributes.rlimits.clone();
+    limits.sort_by_key(|limit| limit.resource);
+    assert_eq!(
+        limits,
+        [
+            Limit { resource: 4, soft: 0, hard: UNLIMITED },
+            Limit { resource: 7, soft: 1_048_576, hard: 1_048_576 },
+            Limit { resource: 9, soft: UNLIMITED, hard: UNLIMITED },
+        ]
+    );
+    assert_eq!(
+        table.units[0].attributes,
+        Attributes {
+            user: Some(name("www")),
+            group: Some(Who::Number(33)),
+            groups: Some(vec![name("video"), Who::Number(44)]),
+            umask: Some(0o27),
+            cwd: Some("/srv/www".to_owned()),
+            nice: Some(-20),
+            oom_score_adj: Some(-1000),
+            rlimits: table.units[0].attributes.rlimits.clone(),
+            capabilities: Some(0x401),
+            no_new_privileges: true,
+            env_file: Some(EnvFile { path: "/etc/default/web".to_owned(), optional: true }),
+            clear_env: true,
+            pass_env: vec!["LANG".to_owned()],
+        }
+    );
+    assert_eq!(table.units[1].attributes, Attributes::default());
 }
 
 #[test]
