@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use super::logs::Wanted;
+
 /// The page of `initctl help`.
 pub(super) const HELP: &str = "\
 initctl: what PID 1 runs, and whether its table is right
@@ -15,6 +17,14 @@ initctl: what PID 1 runs, and whether its table is right
         --pid PID   of the node whose PID 1 is the process PID here: a container, seen from outside
         --root DIR  the node's root is DIR; nobody is asked unless --pid says who
       Exit code: 0 if every unit that is not off is up, done or skipped; else 1.
+
+  initctl logs [-f] [-n N] [--pid PID] [--root DIR] [UNIT...]
+      The last lines of UNITs, or without any of all units and of PID 1 itself (init), by time; those from before the last
+      restart, too. With more than one unit each line begins with the unit's name.
+        -f, --follow       also what is written from now on, until interrupted
+        -n, --lines N      so many lines, or \"all\"; 100 if not said
+        --pid, --root      as above
+      Exit code: 0; 1 if nothing can be shown.
 
   initctl check [--root DIR] [FILE...]
       Reads FILEs in this order as one unit table, or without any the node's own (/etc/cluster-os/units.toml, then
@@ -34,6 +44,7 @@ pub(super) enum Call {
     Version,
     Status(Asked),
     Check { root: PathBuf, files: Vec<PathBuf> },
+    Logs(Wanted),
 }
 
 /// The options of `status`.
@@ -53,6 +64,7 @@ impl Call {
         match command.to_string_lossy().as_ref() {
             "status" => status(arguments),
             "check" => check(arguments),
+            "logs" => Wanted::parse(arguments).map(Call::Logs),
             "help" => help(arguments),
             "--help" | "-h" => nothing_more(Call::Help, arguments),
             "--version" | "-V" => nothing_more(Call::Version, arguments),
@@ -79,15 +91,11 @@ fn nothing_more(call: Call, mut arguments: impl Iterator<Item = OsString>) -> Re
 fn status(mut arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
     let mut asked = Asked::default();
     while let Some(argument) = arguments.next() {
-        let (name, mut value) = split(&argument);
+        let (name, value) = split(&argument);
         match name.as_str() {
             "--json" if value.is_none() => asked.json = true,
             "--watch" if value.is_none() => asked.watch = true,
-            "--pid" => {
-                let text = value.take().or_else(|| arguments.next()).unwrap_or_default();
-                let pid = text.to_string_lossy().parse().ok().filter(|pid| *pid > 0);
-                asked.pid = Some(pid.ok_or("--pid needs the number of a process")?);
-            }
+            "--pid" => asked.pid = Some(process(value, &mut arguments)?),
             "--root" => asked.root = Some(folder(value, &mut arguments)?),
             _ => return Err(format!("status takes no {argument:?}")),
         }
@@ -111,7 +119,7 @@ fn check(mut arguments: impl Iterator<Item = OsString>) -> Result<Call, String> 
 }
 
 /// `--name=value` as its two halves; anything else as it is.
-fn split(argument: &OsString) -> (String, Option<OsString>) {
+pub(super) fn split(argument: &OsString) -> (String, Option<OsString>) {
     let text = argument.to_string_lossy();
     match text.split_once('=') {
         Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.into())),
@@ -119,7 +127,16 @@ fn split(argument: &OsString) -> (String, Option<OsString>) {
     }
 }
 
-fn folder(value: Option<OsString>, arguments: &mut impl Iterator<Item = OsString>) -> Result<PathBuf, String> {
+pub(super) fn process(value: Option<OsString>, arguments: &mut impl Iterator<Item = OsString>) -> Result<i32, String> {
+    let text = value.or_else(|| arguments.next()).unwrap_or_default();
+    let pid = text.to_string_lossy().parse().ok().filter(|pid| *pid > 0);
+    pid.ok_or_else(|| "--pid needs the number of a process".to_owned())
+}
+
+pub(super) fn folder(
+    value: Option<OsString>,
+    arguments: &mut impl Iterator<Item = OsString>,
+) -> Result<PathBuf, String> {
     let folder = value.or_else(|| arguments.next()).filter(|folder| !folder.is_empty());
     folder.map(PathBuf::from).ok_or_else(|| "--root needs a folder".to_owned())
 }

@@ -4,6 +4,8 @@
 mod call;
 mod check;
 mod document;
+mod logs;
+mod reel;
 mod turn;
 
 use std::ffi::OsString;
@@ -34,6 +36,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Call::HelpUnits) => shown(&keys::help()),
         Ok(Call::Version) => shown(concat!("initctl ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Call::Check { root, files }) => check::run(&root, &files),
+        Ok(Call::Logs(wanted)) => logs::run(wanted),
         Ok(Call::Status(asked)) => turn::run(&asked),
         Err(mistake) => {
             error!("unable to read the command line: {mistake}; \"initctl help\" lists what there is");
@@ -50,8 +53,13 @@ fn shown(text: &str) -> u8 {
 
 /// Writes `text` to standard output, or answers the exit code to end with. A reader that has seen enough is no failure.
 fn print(text: &str) -> Result<(), u8> {
+    put(text.as_bytes())
+}
+
+/// As [`print`], for bytes.
+fn put(bytes: &[u8]) -> Result<(), u8> {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Err(OK),
         Err(cause) => {

@@ -43,3 +43,29 @@ fn a_node_that_is_not_well_is_no_success() {
     assert_eq!(code, Some(1), "{out}");
     assert!(out.contains("b is waiting for a (backoff)"), "{out}");
 }
+
+#[test]
+fn logs_are_read_from_outside_and_outlive_the_node() {
+    need!("logs_are_read_from_outside", kit::no_namespaces());
+    let table = "[unit.web]\nexec = [\"sh\", \"-c\", \"echo hello; exec sleep 1000\"]\n";
+    let mut node = Plan::new("outside").table(table).start();
+    node.wait_for("log/cluster-os/web.log", "hello\n");
+    let pid = node.pid.to_string();
+    let (code, out, err) = initctl(&["logs", "web", "--pid", &pid]);
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.ends_with("Z hello\n") && out.lines().count() == 1, "{out}");
+    let (_, out, _) = initctl(&["logs", "--pid", &pid]);
+    assert!(out.contains("web  | ") && out.contains("init | ") && out.contains("web is up"), "{out}");
+    let (code, _, err) = initctl(&["logs", "wep", "--pid", &pid]);
+    assert_eq!(code, Some(1));
+    assert!(err.ends_with("did you mean \"web\"?\n"), "{err}");
+    node.signal(15);
+    node.end();
+    // The node's own folder of logs, with the place that --root gives it.
+    let root = node.dir.join("root");
+    std::fs::create_dir_all(root.join("var")).expect("a root");
+    std::os::unix::fs::symlink(node.dir.join("log"), root.join("var/log")).expect("its logs");
+    let (code, out, _) = initctl(&["logs", "init", "web", "--root", &root.display().to_string()]);
+    assert_eq!(code, Some(0));
+    assert!(out.contains("Z hello\n") && out.contains("init | "), "{out}");
+}

@@ -3,6 +3,8 @@
 #[cfg(feature = "ctl")]
 mod ctl;
 mod golden;
+#[cfg(feature = "ctl")]
+mod logs;
 mod reading;
 mod shipped;
 mod status;

@@ -1,0 +1,311 @@
+//! `initctl logs`: the lines of units, from their files.
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+
+use log::{error, warn};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::stat::{SFlag, fstat};
+
+use super::call::{folder, process, split};
+use super::reel::{Entry, Reel, names};
+use super::{NO, OK, put, reason};
+use crate::control::line::tamed;
+use crate::sys::Errno;
+use crate::sys::poll::Wait;
+use crate::unit::suggest;
+
+/// How much is gathered before it is written.
+const PAGE: usize = 64 * 1024;
+
+/// The options of `logs`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// The units; none: all.
+    pub names: Vec<String>,
+    pub follow: bool,
+    /// How many of the last lines; `u64::MAX` is all.
+    pub count: u64,
+    pub pid: Option<i32>,
+    pub root: Option<PathBuf>,
+}
+
+impl Wanted {
+    /// What `arguments` ask for; else what is wrong with them.
+    pub fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Wanted, String> {
+        let mut wanted = Wanted { names: Vec::new(), follow: false, count: 100, pid: None, root: None };
+        while let Some(argument) = arguments.next() {
+            let (name, value) = split(&argument);
+            match name.as_str() {
+                "-f" | "--follow" if value.is_none() => wanted.follow = true,
+                "-n" | "--lines" => wanted.count = count(value.or_else(|| arguments.next()))?,
+                "--pid" => wanted.pid = Some(process(value, &mut arguments)?),
+                "--root" => wanted.root = Some(folder(value, &mut arguments)?),
+                option if option.starts_with('-') => return Err(format!("logs takes no {argument:?}")),
+                unit if unit.is_empty() || unit.starts_with('.') || unit.contains('/') => {
+                    return Err(format!("{argument:?} is no name of a unit"));
+                }
+                unit if wanted.names.iter().any(|known| known == unit) => {}
+                unit => wanted.names.push(unit.to_owned()),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn folder(&self) -> PathBuf {
+        let root = match (&self.root, self.pid) {
+            (Some(root), _) => root.clone(),
+            (None, Some(pid)) => PathBuf::from(format!("/proc/{pid}/root")),
+            (None, None) => PathBuf::from("/"),
+        };
+        root.join("var/log/cluster-os")
+    }
+}
+
+fn count(value: Option<OsString>) -> Result<u64, String> {
+    let text = value.unwrap_or_default();
+    match text.to_str() {
+        Some("all") => Some(u64::MAX),
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+        _ => None,
+    }
+    .ok_or_else(|| "-n needs a number of lines, or \"all\"".to_owned())
+}
+
+/// Shows what `wanted` asks for; the exit code.
+pub(super) fn run(wanted: Wanted) -> u8 {
+    match Show::open(wanted).and_then(|mut show| show.run()) {
+        Ok(()) => OK,
+        Err(Stop::Code(code)) => code,
+        Err(Stop::Message(message)) => {
+            error!("{message}");
+            NO
+        }
+    }
+}
+
+/// Why nothing more is shown.
+enum Stop {
+    /// What was unable to be done.
+    Message(String),
+    /// It is said already, or nothing to say.
+    Code(u8),
+}
+
+struct Show {
+    wanted: Wanted,
+    folder: PathBuf,
+    watch: Option<Inotify>,
+    reels: Vec<Reel>,
+    /// Whether a terminal shows it.
+    tame: bool,
+}
+
+impl Show {
+    fn open(wanted: Wanted) -> Result<Show, Stop> {
+        let folder = wanted.folder();
+        let tame = io::stdout().is_terminal();
+        let mut show = Show { wanted, folder, watch: None, reels: Vec::new(), tame };
+        if show.wanted.follow {
+            // Before anything is read, so that nothing that comes after it is missed.
+            show.watch = Some(show.watch().map_err(|errno| show.unable(&errno.into()))?);
+        }
+        let known = names(&show.folder).map_err(|cause| show.unable(&cause))?;
+        let all = if show.wanted.names.is_empty() { &known } else { &show.wanted.names };
+        for name in all {
+            let reel = Reel::open(&show.folder, name).map_err(|cause| show.unable(&cause))?;
+            if reel.is_empty() {
+                let (folder, next) = (show.folder.display(), advice(name, &known));
+                if !show.wanted.follow {
+                    let text = format!("unable to show the lines of {name}: none are kept in {folder}; {next}");
+                    return Err(Stop::Message(text));
+                }
+                warn!("unable to show the lines of {name} yet: none are kept in {folder}; waiting for them");
+            }
+            show.reels.push(reel);
+        }
+        Ok(show)
+    }
+
+    fn watch(&self) -> Result<Inotify, Errno> {
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
+        let flags = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
+        watch.add_watch(&self.folder, flags)?;
+        Ok(watch)
+    }
+
+    fn run(&mut self) -> Result<(), Stop> {
+        let mut left = 0;
+        for index in 0..self.reels.len() {
+            let count = self.wanted.count;
+            left += self.with(index, |reel| reel.keep_last(count))?;
+        }
+        let mut skip = left.saturating_sub(self.wanted.count);
+        loop {
+            self.drain(&mut skip)?;
+            if !self.wait()? {
+                break;
+            }
+            self.renew()?;
+        }
+        // What has no end yet gets none that we would see.
+        let ends: Vec<(usize, Entry)> =
+            self.reels.iter_mut().enumerate().filter_map(|(index, reel)| Some((index, reel.entry()?))).collect();
+        let mut page = Vec::new();
+        for (index, entry) in ends {
+            self.format(index, &entry, &mut page);
+        }
+        put(&page).map_err(Stop::Code)
+    }
+
+    /// Shows every whole line that is there, by time, but not the first `skip` of them.
+    fn drain(&mut self, skip: &mut u64) -> Result<(), Stop> {
+        let mut page = Vec::with_capacity(PAGE);
+        loop {
+            let mut first: Option<(Vec<u8>, usize)> = None;
+            for index in 0..self.reels.len() {
+                let time = self.with(index, |reel| Ok(reel.head()?.map(|entry| entry.time.clone())))?;
+                if let Some(time) = time
+                    && first.as_ref().is_none_or(|(earliest, _)| time < *earliest)
+                {
+                    first = Some((time, index));
+                }
+            }
+            let Some((index, entry)) = first.and_then(|(_, index)| Some((index, self.reels.get_mut(index)?.take()?)))
+            else {
+                break;
+            };
+            if *skip > 0 {
+                *skip -= 1;
+                continue;
+            }
+            self.format(index, &entry, &mut page);
+            if page.len() >= PAGE {
+                put(&page).map_err(Stop::Code)?;
+                page.clear();
+            }
+        }
+        put(&page).map_err(Stop::Code)
+    }
+
+    fn format(&self, index: usize, entry: &Entry, page: &mut Vec<u8>) {
+        if self.wanted.names.len() != 1 {
+            let width = self.reels.iter().map(|reel| reel.name.len()).max().unwrap_or(0);
+            let name = self.reels.get(index).map_or("", |reel| &reel.name);
+            page.extend_from_slice(format!("{name:width$} | ").as_bytes());
+        }
+        let text = entry.text.strip_suffix(b"\n").unwrap_or(&entry.text);
+        if self.tame {
+            tamed(text.strip_suffix(b"\r").unwrap_or(text), page);
+        } else {
+            page.extend_from_slice(text);
+        }
+        page.push(b'\n');
+    }
+
+    /// Waits until a file changes; whether to go on.
+    fn wait(&self) -> Result<bool, Stop> {
+        let Some(watch) = &self.watch else { return Ok(false) };
+        let out = io::stdout();
+        // Nobody may ever read a pipe again that nothing is written to.
+        let piped = fstat(&out).is_ok_and(|known| known.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFIFO.bits());
+        let mut wait = Wait::default();
+        wait.add(watch.as_fd().as_raw_fd());
+        if piped {
+            wait.add(out.as_raw_fd());
+        }
+        wait.sleep(None).map_err(|errno| self.unable(&errno.into()))?;
+        if piped && wait.ready(out.as_raw_fd()) {
+            return Ok(false);
+        }
+        loop {
+            match watch.read_events() {
+                Ok(_) => {}
+                Err(Errno::EAGAIN | Errno::EINTR) => return Ok(true),
+                Err(errno) => return Err(self.unable(&errno.into())),
+            }
+        }
+    }
+
+    /// Looks for what came after the files that are known.
+    fn renew(&mut self) -> Result<(), Stop> {
+        for index in 0..self.reels.len() {
+            if self.with(index, Reel::renew)? {
+                let name = self.reels.get(index).map_or("", |reel| &reel.name);
+                warn!("unable to show some lines of {name}: their files went away too soon; going on with the oldest");
+            }
+        }
+        if self.wanted.names.is_empty() {
+            for name in names(&self.folder).map_err(|cause| self.unable(&cause))? {
+                if self.reels.iter().all(|reel| reel.name != name) {
+                    self.reels.push(Reel::open(&self.folder, &name).map_err(|cause| self.unable(&cause))?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn with<T>(&mut self, index: usize, act: impl FnOnce(&mut Reel) -> io::Result<T>) -> Result<T, Stop> {
+        let Some(reel) = self.reels.get_mut(index) else { return Err(Stop::Code(NO)) };
+        act(reel).map_err(|cause| self.unable(&cause))
+    }
+
+    fn unable(&self, cause: &io::Error) -> Stop {
+        let next = match (cause.kind(), self.wanted.pid) {
+            (io::ErrorKind::PermissionDenied, _) => "try as root",
+            (_, Some(_)) => "is that process the PID 1 of a node?",
+            _ => "is clusteros-init running here? For a container seen from outside there is --pid",
+        };
+        Stop::Message(format!("unable to read {}: {}; {next}", self.folder.display(), reason(cause)))
+    }
+}
+
+/// What to do about a unit that has no lines.
+fn advice(name: &str, known: &[String]) -> String {
+    match suggest::nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean \"{near}\"?"),
+        None if known.is_empty() => "nothing is kept of any unit".to_owned(),
+        None => format!("lines are kept of {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Wanted;
+
+    fn words(text: &str) -> Result<Wanted, String> {
+        Wanted::parse(text.split_whitespace().map(Into::into))
+    }
+
+    #[test]
+    fn calls() {
+        let none = Wanted { names: vec![], follow: false, count: 100, pid: None, root: None };
+        assert_eq!(words(""), Ok(none));
+        let all = Wanted {
+            names: vec!["web".to_owned(), "db".to_owned()],
+            follow: true,
+            count: u64::MAX,
+            pid: Some(7),
+            root: Some("/r".into()),
+        };
+        assert_eq!(words("-f web --lines=all db --pid 7 --root /r web"), Ok(all));
+        assert_eq!(words("web -n 5").map(|wanted| wanted.count), Ok(5));
+    }
+
+    #[test]
+    fn mistakes() {
+        for (text, mistake) in [
+            ("-x", "logs takes no \"-x\""),
+            ("--follow=1", "logs takes no \"--follow=1\""),
+            ("-n", "-n needs a number of lines, or \"all\""),
+            ("-n -1", "-n needs a number of lines, or \"all\""),
+            ("--lines=", "-n needs a number of lines, or \"all\""),
+            ("--pid 0", "--pid needs the number of a process"),
+            ("../../etc/shadow", "\"../../etc/shadow\" is no name of a unit"),
+        ] {
+            assert_eq!(words(text), Err(mistake.to_owned()), "{text}");
+        }
+    }
+}
