@@ -1,9 +1,10 @@
 //! A command without a unit table: which signal reaches it and whom, and what its exit status becomes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::unit::Signal;
 use crate::unit::signal::{self, RTMAX, RTMIN};
+use crate::unit::{Kill, Signal, Unit, duration};
 
 /// Who gets the signals that are passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,11 @@ pub enum Recipient {
     Child,
 }
 
+/// A second less than `docker stop` gives.
+const BUDGET: Duration = Duration::from_secs(9);
+/// What is left for orphans after the last moment of the command.
+const ORPHANS: Duration = Duration::from_secs(5);
+
 /// How one command is wrapped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wrap {
@@ -23,6 +29,8 @@ pub struct Wrap {
     pub pause: bool,
     /// Warn of every orphan that is reaped.
     pub tell_reaped: bool,
+    /// How long after a TERM the command is killed; none: it never is.
+    kill_after: Option<Duration>,
     /// What a signal becomes; none: it is dropped.
     rewrites: BTreeMap<i32, Option<Signal>>,
     /// Exit statuses that count as 0.
@@ -52,6 +60,36 @@ impl Wrap {
         let status = text.parse().map_err(|_| format!("{text} is no exit status from 0 to 255"))?;
         self.good.insert(status);
         Ok(())
+    }
+
+    /// Takes how long after a TERM the command is killed.
+    ///
+    /// # Errors
+    /// What is wrong with it, as the cause of a message.
+    pub fn kill_after(&mut self, text: &str) -> Result<(), String> {
+        let span = duration::parse(text).ok_or_else(|| format!("{text} is not {}", duration::HOW))?;
+        self.kill_after = Some(span);
+        Ok(())
+    }
+
+    /// Whether `signal` begins a shutdown, and is no more just passed on.
+    pub fn shuts_down(&self, signal: i32) -> bool {
+        signal == libc::SIGTERM && self.kill_after.is_some() && self.passes(signal).is_some()
+    }
+
+    /// Makes that shutdown end the command as it is wrapped.
+    pub fn shape(&self, main: &mut Unit) {
+        if let (Some(after), Some(signal)) = (self.kill_after, self.passes(libc::SIGTERM)) {
+            (main.stop_timeout, main.stop_signal) = (after, signal);
+        }
+        if self.to == Some(Recipient::Child) {
+            main.kill = Kill::Main;
+        }
+    }
+
+    /// The longest that a shutdown may take.
+    pub fn budget(&self) -> Duration {
+        BUDGET.max(self.kill_after.unwrap_or_default().saturating_add(ORPHANS))
     }
 
     /// What is passed on when `signal` comes in; none: nothing.
@@ -121,6 +159,26 @@ mod tests {
         ] {
             assert_eq!(rewritten(&[text]).unwrap_err(), why, "{text}");
         }
+    }
+
+    #[test]
+    fn a_term_begins_a_shutdown_where_the_command_has_a_limit() {
+        let mut wrap = rewritten(&["TERM:INT"]).unwrap();
+        let mut main = Unit::new("main", vec!["x".to_owned()]);
+        wrap.shape(&mut main);
+        assert_eq!((main.stop_signal, main.kill), (Signal(15), Kill::Group));
+        assert!(!wrap.shuts_down(15));
+        assert_eq!(wrap.budget(), BUDGET);
+        wrap.kill_after("30s").unwrap();
+        wrap.to = Some(Recipient::Child);
+        wrap.shape(&mut main);
+        assert_eq!((main.stop_signal, main.kill, main.stop_timeout), (Signal(2), Kill::Main, Duration::from_secs(30)));
+        assert!(wrap.shuts_down(15) && !wrap.shuts_down(2));
+        assert_eq!(wrap.budget(), Duration::from_secs(35));
+        wrap.rewrite("TERM:0").unwrap();
+        assert!(!wrap.shuts_down(15));
+        let said = wrap.kill_after("30").unwrap_err();
+        assert_eq!(said, "30 is not a whole number and ms, s, m or h, such as \"10s\"");
     }
 
     #[test]

@@ -187,7 +187,10 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
         None => table,
     };
     let typed = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let table = table.with_main(typed);
+    let mut table = table.with_main(typed);
+    if let (Some(wrap), Some(main)) = (&wrap, table.units.last_mut()) {
+        wrap.shape(main);
+    }
     let outfit = spawn::Outfit::new(entry, command, inherited, null.as_ref().map(AsRawFd::as_raw_fd));
     let mut verdict = match turn::Node::new(table, outfit, place, wrap.clone()) {
         Ok(mut node) => node.run(options.drill),

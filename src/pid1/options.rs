@@ -79,6 +79,7 @@ With a command and no table, as tini, dumb-init and catatonit have them:
   -c, --single-child   pass signals to the command alone
   -r, --rewrite FROM:TO   pass TO when FROM comes; 0 for TO: pass nothing
   -e STATUS         exit with 0 when the command exits with STATUS
+  --kill-after TIME kill a command that is still there TIME after a TERM
   -p SIGNAL         get SIGNAL when our own parent ends
   -w                warn of every orphan that is reaped
   -P                no command: reap until TERM or INT
@@ -184,6 +185,7 @@ impl Reader {
                 return Ok(());
             }
             "rewrite" => return self.valued(&option, 'r', value),
+            "kill-after" => return self.valued(&option, 'k', value),
             _ if value.is_some() => return Err(unknown(&format!("--{}", String::from_utf8_lossy(text)))),
             "check" => return self.act(Act::Check),
             "rescue" => return self.act(Act::Rescue),
@@ -241,6 +243,7 @@ impl Reader {
         let taken = match letter {
             'r' => self.options.wrap.rewrite(&text),
             'e' => self.options.wrap.count_as_good(&text),
+            'k' => self.options.wrap.kill_after(&text),
             _ => wrap::signal(&text).map(|signal| self.options.parent_death = Some(signal)),
         };
         self.wraps(option);
@@ -300,6 +303,10 @@ mod tests {
         for (words, said) in [
             (&["-r", "15"][..], "unable to read the option -r: 15 is not FROM:TO"),
             (&["--rewrite", "TREM:0"], "unable to read the option --rewrite: there is no signal TREM"),
+            (
+                &["--kill-after=9"],
+                "unable to read the option --kill-after: 9 is not a whole number and ms, s, m or h, such as \"10s\"",
+            ),
             (&["-e256"], "unable to read the option -e: 256 is no exit status from 0 to 255"),
             (&["-gp"], "unable to read the option -p: its value is missing"),
             (&["-gx"], "unable to read the option -x: there is no such option"),

@@ -77,7 +77,7 @@ impl Node {
                     Some(_) => Mode::Command,
                     None => Mode::Container,
                 };
-                (mode, Duration::from_secs(9), Goal::Exit)
+                (mode, wrap.as_ref().map_or(Duration::from_secs(9), Wrap::budget), Goal::Exit)
             }
             Place::Appliance => (Mode::Appliance, Duration::from_secs(60), Goal::PowerOff),
         };
@@ -256,6 +256,7 @@ impl Node {
             Meaning::Shutdown(goal) => self.tell(Event::Shutdown(goal)),
             Meaning::Status => self.report.ask(received.value == Some(QUIET)),
             Meaning::Request => self.take_request(received),
+            Meaning::Forward if self.wrap.shuts_down(received.signal) => self.tell(Event::Shutdown(Goal::Exit)),
             Meaning::Forward => self.forward(received.signal),
             Meaning::Ignore(_) | Meaning::NotYet(_) if self.ignored.hushed(time(), received.signal) => {}
             Meaning::Ignore(reason) => {

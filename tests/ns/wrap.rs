@@ -88,6 +88,28 @@ fn exit_statuses_are_mapped() {
 }
 
 #[test]
+fn a_deaf_command_is_killed_when_asked() {
+    need!("a_deaf_command", kit::no_namespaces());
+    let deaf = "trap '' TERM; echo up > @/got; while :; do sleep 0.02; done";
+    let polite = "trap 'echo bye > @/bye; sleep 0.1; exit 7' INT; echo up > @/got; while :; do sleep 0.02; done";
+    for (options, script, status) in [
+        (&["--kill-after", "300ms"][..], deaf, 137),
+        (&["-e137", "-c", "--kill-after=300ms"], deaf, 0),
+        (&["-rTERM:INT", "--kill-after", "20s"], polite, 7),
+    ] {
+        let words = [options, &["sh", "-c", script]].concat();
+        let mut node = Plan::new("limit").arguments(&words).start();
+        node.wait_for("got", "up");
+        let began = Instant::now();
+        node.signal(15);
+        assert_eq!(node.end(), status, "{options:?}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{options:?}: {:?}", began.elapsed());
+        assert_eq!(node.read("bye").is_empty(), script == deaf);
+        assert_eq!(node.read("out").contains("main"), script == deaf, "{}", node.read("out"));
+    }
+}
+
+#[test]
 fn a_parents_end_is_a_signal() {
     need!("a_parents_end", kit::no_namespaces());
     let script = "trap 'echo bye >> @/got; exit 0' USR1; echo up >> @/got; while :; do sleep 0.02; done";

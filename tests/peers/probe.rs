@@ -25,6 +25,8 @@ pub const PROBES: &[Probe] = &[
     Probe { name: "neither a binary nor a script", ask: garbage, ours: "126" },
     Probe { name: "options end at the first word that is none", ask: options, ours: "yes" },
     Probe { name: "TERM; an orphan in its own session needs 0.6 s more", ask: orphan, ours: "7, orphan done" },
+    Probe { name: "TERM; the command is deaf to it", ask: deaf, ours: "stays" },
+    Probe { name: "the same, with `--kill-after 300ms`", ask: deaf_with_a_limit, ours: "137" },
     Probe { name: "nothing is left: from the command's end to ours", ask: promptness, ours: "at once" },
     Probe { name: "SIGRTMIN+3", ask: real_time, ours: "forwarded" },
     Probe { name: "stdin, stdout, stderr closed at entry", ask: closed, ours: "runs, /dev/null" },
@@ -108,8 +110,26 @@ fn promptness(peer: &Peer) -> String {
     let mut node = peer.plan(&["sh", "-c", "echo up > @/up; exec sleep 1000"]).start();
     node.wait_for("up", "up");
     node.signal(15);
-    let at_once = end(&mut node, Duration::from_secs(1)).is_some();
+    let at_once = end(&mut node, Duration::from_secs(3)).is_some();
     if at_once { "at once" } else { "**late**" }.to_owned()
+}
+
+fn deaf(peer: &Peer) -> String {
+    deafly(peer.plan(&["sh", "-c", DEAF]).start())
+}
+
+fn deaf_with_a_limit(peer: &Peer) -> String {
+    let mut node = peer.plan_without_dashes(&["--kill-after", "300ms", "--", "sh", "-c", DEAF]).start();
+    wait_until("it runs or refuses", SOON, || node.over().is_some() || !node.read("up").is_empty());
+    if node.over().is_some() { "no such option".to_owned() } else { deafly(node) }
+}
+
+const DEAF: &str = "trap '' TERM; echo up > @/up; while :; do sleep 0.02; done";
+
+fn deafly(mut node: Node) -> String {
+    node.wait_for("up", "up");
+    node.signal(15);
+    end(&mut node, Duration::from_secs(3)).map_or("stays".to_owned(), |status| status.to_string())
 }
 
 fn real_time(peer: &Peer) -> String {
@@ -117,7 +137,7 @@ fn real_time(peer: &Peer) -> String {
     let mut node = peer.plan(&["bash", "-c", script]).start();
     node.wait_for("up", "up");
     node.signal(37);
-    if end(&mut node, Duration::from_secs(3)) == Some(7) { "forwarded" } else { "**lost**" }.to_owned()
+    if end(&mut node, Duration::from_secs(8)) == Some(7) { "forwarded" } else { "**lost**" }.to_owned()
 }
 
 fn closed(peer: &Peer) -> String {
