@@ -155,6 +155,16 @@ mod tests {
     }
 
     #[test]
+    fn what_means_something_here_is_kept_from_units() {
+        for signal in (1..=31).chain(34..=64) {
+            // KILL and STOP reach nobody else; a fault's signal is PID 1's own fault.
+            let other = [9, 19, 4, 5, 6, 7, 8, 11, 31].contains(&signal);
+            let passes = meaning(signal, Mode::Container) == Meaning::Forward && !other;
+            assert_eq!(passes, !crate::unit::signal::KEPT.contains(&signal), "{signal}");
+        }
+    }
+
+    #[test]
     fn one_row_a_signal() {
         for (at, row) in MEANINGS.iter().enumerate() {
             assert!(MEANINGS.iter().skip(at + 1).all(|other| other.signal != row.signal), "{}", row.signal);

@@ -287,6 +287,7 @@ impl Node {
     }
 
     fn forward(&mut self, number: i32) {
+        self.tell(Event::Forwarded(Signal(number)));
         let Some(passed) = self.wrap.passes(number) else {
             log::debug!("{} is dropped, as asked", unit::signal::name(Signal(number)));
             return;

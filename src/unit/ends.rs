@@ -8,9 +8,9 @@ use super::event::{Action, Ending, Errno, Level, Pid, Request, Role, SpawnError,
 use super::machine::Machine;
 use super::shutdown::Life;
 use super::state::{State, Step, Why, status};
-use super::table::{Kind, Restart, Unit, UnitId};
+use super::table::{Kind, Restart, Signal, Unit, UnitId};
 use super::time::Time;
-use super::walk::leftovers;
+use super::walk::{leftovers, target};
 use super::words;
 
 /// ENOENT, EACCES, ENOTDIR: the program is not there, and its disk may come later. A retry is only worth its longest delay.
@@ -248,6 +248,17 @@ impl Machine {
                 if !quiet {
                     self.say(Level::Info, text);
                 }
+            }
+        }
+    }
+
+    /// Only to units that are up: a process that is still starting may not expect the signal, and would die of it.
+    pub(super) fn forwarded(&mut self, signal: Signal) {
+        for (unit, cell) in self.table.units.iter().zip(&self.cells) {
+            if let State::Up { pid } = cell.state
+                && unit.forward.contains(&signal)
+            {
+                self.queue.push_back(Action::Signal { target: target(unit, pid), signal });
             }
         }
     }

@@ -177,6 +177,8 @@ pub enum Event {
     },
     /// A person asks something of a unit.
     Request(Request),
+    /// A signal came that means nothing to PID 1: it goes to the units that ask for it.
+    Forwarded(Signal),
     /// Shut down. A second time shortens every timeout to a second, a third kills.
     Shutdown(Goal),
     /// The answer to [`Action::Sweep`], given before anything else is handled: how many children are left.

@@ -274,6 +274,14 @@ pub const KEYS: &[Key] = &[
         read: log::log,
     },
     Key {
+        name: "forward",
+        values: "a list of signal names, such as [\"WINCH\", \"RTMIN+9\"]",
+        default: "[]",
+        what: "signals to PID 1 that it passes on while the unit is up, to what kill says; not those that mean something to PID 1",
+        also: &["forward-signals", "pass-signals"],
+        read: settings::forward,
+    },
+    Key {
         name: "enabled",
         values: "true or false",
         default: "true",
@@ -303,7 +311,6 @@ pub(super) const LATER: &[&str] = &[
     "pids-max",
     "io-weight",
     "watchdog",
-    "forward",
     "rewrite",
 ];
 

@@ -90,6 +90,7 @@ impl Machine {
             Event::Notify { unit, pid, notices } => self.notified(now, unit, pid, notices),
             Event::Request(request) => self.requested(now, request),
             Event::Shutdown(goal) => self.shut_down(now, goal),
+            Event::Forwarded(signal) => self.forwarded(signal),
             Event::Swept { left } => self.swept(now, left),
             Event::Tick => {}
         }

@@ -46,6 +46,11 @@ pub const SIGNALS: &[(&str, i32)] = &[
     ("SYS", 31),
 ];
 
+/// Signals that never pass PID 1: they mean something to it where there is a unit table (`control` says what), they are a
+/// fault of its own, or the kernel gives them to nobody.
+pub const KEPT: &[i32] =
+    &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 17, 19, 30, 31, RTMIN + 3, RTMIN + 4, RTMIN + 5, RTMIN + 8];
+
 /// The signal called `name`: `TERM`, `SIGTERM`, `RTMIN`, `RTMIN+3`, `SIGRTMAX-1`, in any case. Nothing for any other text,
 /// numbers included.
 pub fn parse(name: &str) -> Option<Signal> {

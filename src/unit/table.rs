@@ -71,6 +71,8 @@ pub struct Unit {
     pub attributes: Attributes,
     /// `log`.
     pub log: Log,
+    /// `forward`: signals to PID 1 that are passed on to this unit while it is up.
+    pub forward: Vec<Signal>,
     /// `enabled`.
     pub enabled: bool,
     /// `description`.
@@ -105,6 +107,7 @@ impl Unit {
             env: BTreeMap::new(),
             attributes: Attributes::default(),
             log: Log::default(),
+            forward: Vec::new(),
             enabled: true,
             description: String::new(),
             main: false,

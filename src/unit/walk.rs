@@ -248,7 +248,7 @@ impl Machine {
 }
 
 /// What a stop of this unit signals.
-fn target(unit: &Unit, pid: Pid) -> Target {
+pub(super) fn target(unit: &Unit, pid: Pid) -> Target {
     match unit.kill {
         Kill::Group => Target::Group(pid),
         Kill::Main => Target::Process(pid),

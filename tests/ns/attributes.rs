@@ -163,6 +163,36 @@ fn an_optional_environment_file_may_be_absent() {
 }
 
 #[test]
+fn a_signal_goes_to_the_units_that_ask_for_it() {
+    need!("a_signal_goes", kit::no_namespaces());
+    let listens = |name: &str| {
+        format!(
+            "exec = [\"bash\", \"-c\", \"trap 'echo {name} heard WINCH' WINCH; trap 'echo {name} heard 43' 43; echo {name} listens; while :; do read -rt 0.05 < <(:); done\"]"
+        )
+    };
+    let table = format!(
+        "[unit.a]\n{}\nforward = [\"WINCH\"]\n[unit.b]\n{}\nforward = [\"RTMIN+9\", \"WINCH\"]\nkill = \"main\"\n[unit.c]\n{}\n",
+        listens("a"),
+        listens("b"),
+        listens("c")
+    );
+    let node = Plan::new("forward").table(&table).start();
+    for name in ["a", "b", "c"] {
+        node.wait_for("out", &format!("{name} listens"));
+        node.wait_state(name, "up");
+    }
+    node.signal(28);
+    node.wait_for("out", "a heard WINCH");
+    node.wait_for("out", "b heard WINCH");
+    node.signal(43);
+    node.wait_for("out", "b heard 43");
+    node.signal(10);
+    node.wait_for("out", "units up");
+    let out = node.read("out");
+    assert!(!out.contains("c heard") && !out.contains("a heard 43"), "{out}");
+}
+
+#[test]
 fn another_user_can_say_that_it_is_ready() {
     need!("another_user_can_say", kit::no_namespaces());
     let table = format!(

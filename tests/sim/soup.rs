@@ -68,7 +68,8 @@ fn event(dice: &mut Dice) -> Event {
     match dice.below(14) {
         0 => Event::Spawned { unit: unit(dice), role: dice.pick(&[Role::Main, Role::Stop]), outcome: Ok(pid(dice)) },
         1 => Event::Spawned { unit: unit(dice), role: dice.pick(&[Role::Main, Role::Stop]), outcome: Err(Errno(12)) },
-        2 | 3 => Event::Execed { pid: pid(dice) },
+        2 => Event::Forwarded(Signal(dice.next() as i32)),
+        3 => Event::Execed { pid: pid(dice) },
         4 => Event::ExecFailed { pid: pid(dice), error: stopped(dice) },
         5..8 => {
             let signal = Signal(dice.next() as i32);

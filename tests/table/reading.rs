@@ -123,6 +123,7 @@ fn every_key() {
         kill = "main"
         log = { size = "64K", keep = 0x0a }
         env = { A = "1", B = "" }
+        forward = ["WINCH", "RTMIN+9"]
         description = "all of it"
     "#]);
     let all = &table.units[2];
@@ -145,6 +146,7 @@ fn every_key() {
     assert_eq!(all.kill, Kill::Main);
     assert_eq!(all.log, Log::File { size: 65_536, keep: 10 });
     assert_eq!(all.env.get("B").map(String::as_str), Some(""));
+    assert_eq!(all.forward, [Signal(28), Signal(43)]);
     assert_eq!(all.description, "all of it");
     assert!(all.enabled && !table.units[1].enabled && !all.main && !all.last);
 }
