@@ -12,33 +12,36 @@ pub enum Outcome {
     Taken,
     /// It is done; the unit's state and pid in words.
     Done(String),
-    /// It was refused, or cannot come true any more by itself: why.
+    /// It was refused, or will not come true soon: why, and what comes next.
     Failed(String),
 }
 
 /// What became of `wish` for `unit`, whose requests were `before` in number when it was sent, as `status` has it.
 pub fn outcome(wish: Wish, unit: &str, before: u64, status: &Status) -> Outcome {
     let Some(unit) = status.units.iter().find(|known| known.name == unit) else {
-        return Outcome::Failed("the unit table has it no more".to_owned());
+        return Outcome::Failed("the unit table has it no more; ask again".to_owned());
     };
     if unit.requests <= before {
         return Outcome::Sent;
     }
     if let Some(refusal) = &unit.refusal {
-        return Outcome::Failed(refusal.clone());
+        return Outcome::Failed(format!("{refusal}; nothing was changed"));
     }
     match (wish, unit.state.as_str(), unit.pending.as_deref()) {
-        (_, "stuck", _) => Outcome::Failed(because(unit)),
+        (_, "stuck", _) => Outcome::Failed(format!("{}; it is left alone", because(unit))),
         (Wish::Stop, "off", None) => Outcome::Done(done(unit)),
         (Wish::Stop, "stopping", _) | (Wish::Stop, _, Some("stop")) => Outcome::Taken,
-        (Wish::Stop, _, _) => Outcome::Failed("somebody has asked to start it again".to_owned()),
+        (Wish::Stop, _, _) => Outcome::Failed("somebody has asked to start it; ask again".to_owned()),
         (Wish::Start | Wish::Restart, _, Some("stop")) | (Wish::Start | Wish::Restart, "off", None) => {
-            Outcome::Failed("somebody has asked to stop it".to_owned())
+            Outcome::Failed("somebody has asked to stop it; ask again".to_owned())
         }
-        (Wish::Start | Wish::Restart, "failed" | "backoff", _) => Outcome::Failed(because(unit)),
+        (Wish::Start | Wish::Restart, "failed", _) => {
+            Outcome::Failed(format!("{}; it is not tried again", because(unit)))
+        }
+        (Wish::Start | Wish::Restart, "backoff", _) => Outcome::Failed(because(unit)),
         (Wish::Start | Wish::Restart, "up" | "done", None) => Outcome::Done(done(unit)),
         (Wish::Start | Wish::Restart, _, _) if status.goal.is_some() => {
-            Outcome::Failed("the node is shutting down".to_owned())
+            Outcome::Failed("the node is shutting down; nothing starts any more".to_owned())
         }
         (Wish::Start | Wish::Restart, _, _) => Outcome::Taken,
     }
@@ -99,14 +102,14 @@ mod tests {
     fn what_each_state_means_for_each_wish() {
         let failed = |why: &str| Outcome::Failed(why.to_owned());
         let done = |what: &str| Outcome::Done(what.to_owned());
-        let stopped = || failed("somebody has asked to stop it");
+        let stopped = || failed("somebody has asked to stop it; ask again");
         for (wish, state, pending, expected) in [
             (Wish::Start, "waiting", None, Outcome::Taken),
             (Wish::Start, "starting", None, Outcome::Taken),
             (Wish::Start, "up", None, done("up (pid 7)")),
             (Wish::Start, "done", None, done("done")),
             (Wish::Start, "backoff", None, failed("it exited with status 1; again in 2 s")),
-            (Wish::Start, "failed", None, failed("it is failed")),
+            (Wish::Start, "failed", None, failed("it is failed; it is not tried again")),
             (Wish::Start, "stopping", None, Outcome::Taken),
             (Wish::Start, "off", Some("start"), Outcome::Taken),
             (Wish::Start, "off", None, stopped()),
@@ -115,12 +118,12 @@ mod tests {
             (Wish::Restart, "stopping", Some("restart"), Outcome::Taken),
             (Wish::Restart, "starting", None, Outcome::Taken),
             (Wish::Restart, "up", None, done("up (pid 7)")),
-            (Wish::Restart, "stuck", Some("restart"), failed("it is stuck")),
+            (Wish::Restart, "stuck", Some("restart"), failed("it is stuck; it is left alone")),
             (Wish::Stop, "up", Some("stop"), Outcome::Taken),
             (Wish::Stop, "stopping", Some("stop"), Outcome::Taken),
             (Wish::Stop, "off", None, done("off")),
-            (Wish::Stop, "stuck", Some("stop"), failed("it is stuck")),
-            (Wish::Stop, "up", None, failed("somebody has asked to start it again")),
+            (Wish::Stop, "stuck", Some("stop"), failed("it is stuck; it is left alone")),
+            (Wish::Stop, "up", None, failed("somebody has asked to start it; ask again")),
         ] {
             let status = status(state, pending, 1);
             assert_eq!(outcome(wish, "web", 0, &status), expected, "{wish:?} {state} {pending:?}");
@@ -130,13 +133,17 @@ mod tests {
 
     #[test]
     fn refusals_and_ends() {
+        let failed = |why: &str| Outcome::Failed(why.to_owned());
         let mut status = status("waiting", None, 3);
         status.goal = Some("exit".into());
-        assert_eq!(outcome(Wish::Start, "web", 2, &status), Outcome::Failed("the node is shutting down".into()));
-        assert_eq!(outcome(Wish::Start, "gone", 2, &status), Outcome::Failed("the unit table has it no more".into()));
+        assert_eq!(
+            outcome(Wish::Start, "web", 2, &status),
+            failed("the node is shutting down; nothing starts any more")
+        );
+        assert_eq!(outcome(Wish::Start, "gone", 2, &status), failed("the unit table has it no more; ask again"));
         for unit in &mut status.units {
             unit.refusal = Some("its `when` does not hold".into());
         }
-        assert_eq!(outcome(Wish::Stop, "web", 2, &status), Outcome::Failed("its `when` does not hold".into()));
+        assert_eq!(outcome(Wish::Stop, "web", 2, &status), failed("its `when` does not hold; nothing was changed"));
     }
 }

@@ -83,6 +83,15 @@ const NOTHING_TO_PASS_IT_TO: &str = "this is a pause without a command; TERM or 
 const NO_RELOAD: Meaning = Meaning::NotYet("reload the unit table");
 const NO_REEXEC: Meaning = Meaning::NotYet("start PID 1 anew in place");
 
+/// The signal that asks for a shutdown with this goal; in a container they all ask for the same.
+pub const fn asking(goal: Goal) -> i32 {
+    match goal {
+        Goal::Halt => RTMIN + 3,
+        Goal::PowerOff | Goal::Exit => RTMIN + 4,
+        Goal::Reboot => RTMIN + 5,
+    }
+}
+
 /// What `signal` means in `mode`. With a bare command every signal but SIGCHLD is the command's own.
 pub fn meaning(signal: i32, mode: Mode) -> Meaning {
     let row = MEANINGS.iter().find(|row| row.signal == signal);
@@ -137,6 +146,14 @@ mod tests {
         assert_eq!(goal(39), Meaning::Shutdown(Goal::Reboot));
         assert!(matches!(goal(libc::SIGTERM), Meaning::Ignore(_)));
         assert!(matches!(goal(libc::SIGQUIT), Meaning::Ignore(_)));
+    }
+
+    #[test]
+    fn a_goal_is_asked_for_by_its_signal() {
+        for goal in [Goal::PowerOff, Goal::Reboot, Goal::Halt] {
+            assert_eq!(meaning(asking(goal), Mode::Appliance), Meaning::Shutdown(goal));
+            assert_eq!(meaning(asking(goal), Mode::Container), Meaning::Shutdown(Goal::Exit));
+        }
     }
 
     #[test]

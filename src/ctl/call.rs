@@ -2,39 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use super::commands::{COMMANDS, Words};
 use super::logs::Wanted;
-
-/// The page of `initctl help`.
-pub(super) const HELP: &str = "\
-initctl: what PID 1 runs, and whether its table is right
-
-  initctl status [--json] [--watch] [--pid PID] [--root DIR]
-      The units, their states, and why. Asks PID 1 to write its status document anew (USR1) and shows it; where that is not
-      permitted, shows the document as it is and says so.
-        --json      the document itself
-        --watch     again at every change, until interrupted
-        --pid PID   of the node whose PID 1 is the process PID here: a container, seen from outside
-        --root DIR  the node's root is DIR; nobody is asked unless --pid says who
-      Exit code: 0 if every unit that is not off is up, done or skipped; else 1.
-
-  initctl logs [-f] [-n N] [--pid PID] [--root DIR] [UNIT...]
-      The last lines of UNITs, or without any of all units and of PID 1 itself (init), by time; those from before the last
-      restart, too. With more than one unit each line begins with the unit's name.
-        -f, --follow       also what is written from now on, until interrupted
-        -n, --lines N      so many lines, or \"all\"; 100 if not said
-        --pid, --root      as above
-      Exit code: 0; 1 if nothing can be shown.
-
-  initctl check [--root DIR] [FILE...]
-      Reads FILEs in this order as one unit table, or without any the node's own (/etc/cluster-os/units.toml, then
-      /etc/cluster-os/units.d/*.toml), and says every mistake. Exit code: 0 if there is none; else 78.
-
-  initctl help [units]
-      This page; the keys of the unit table.
-
-  initctl --version
-";
+use crate::unit::{Goal, Wish, suggest};
 
 /// One command with its options.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +17,8 @@ pub(super) enum Call {
     Status(Asked),
     Check { root: PathBuf, files: Vec<PathBuf> },
     Logs(Wanted),
+    Request(Demand),
+    Shutdown { goal: Goal, of: Whom },
 }
 
 /// The options of `status`.
@@ -52,8 +26,45 @@ pub(super) enum Call {
 pub(super) struct Asked {
     pub json: bool,
     pub watch: bool,
+    pub of: Whom,
+}
+
+/// The options of `start`, `stop` and `restart`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Demand {
+    pub wish: Wish,
+    /// Each once.
+    pub units: Vec<String>,
+    /// How long to wait for the outcome, if at all.
+    pub wait: Option<Duration>,
+    pub of: Whom,
+}
+
+/// Which node is meant.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Whom {
     pub pid: Option<i32>,
     pub root: Option<PathBuf>,
+}
+
+impl Whom {
+    /// Takes the option if it says which node; whether it did.
+    fn take(&mut self, name: &str, value: Option<OsString>, words: Words<'_>) -> Result<bool, String> {
+        match name {
+            "--pid" => self.pid = Some(process(value, words)?),
+            "--root" => self.root = Some(folder(value, words)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// A request needs somebody who takes it.
+    fn somebody(self) -> Result<Whom, String> {
+        match self {
+            Whom { pid: None, root: Some(_) } => Err("--root alone says where, not who; add --pid".to_owned()),
+            whom => Ok(whom),
+        }
+    }
 }
 
 impl Call {
@@ -61,62 +72,104 @@ impl Call {
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
         let mut arguments = arguments;
         let Some(command) = arguments.next() else { return Err("no command is given".to_owned()) };
-        match command.to_string_lossy().as_ref() {
-            "status" => status(arguments),
-            "check" => check(arguments),
-            "logs" => Wanted::parse(arguments).map(Call::Logs),
-            "help" => help(arguments),
-            "--help" | "-h" => nothing_more(Call::Help, arguments),
-            "--version" | "-V" => nothing_more(Call::Version, arguments),
-            other => Err(format!("there is no command {other:?}")),
+        let name = command.to_string_lossy();
+        match name.as_ref() {
+            "--help" | "-h" => return nothing_more(Call::Help, &mut arguments),
+            "--version" | "-V" => return nothing_more(Call::Version, &mut arguments),
+            _ => {}
         }
+        if let Some(known) = COMMANDS.iter().find(|known| known.names.contains(&name.as_ref())) {
+            return (known.read)(&name, &mut arguments);
+        }
+        let names = COMMANDS.iter().flat_map(|known| known.names).copied();
+        let meant = suggest::nearest(&name, names).map(|near| format!(" (did you mean {near:?}?)"));
+        Err(format!("there is no command {name:?}{}", meant.unwrap_or_default()))
     }
 }
 
-fn help(mut arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
-    match arguments.next() {
+/// `help`.
+pub(super) fn help(words: Words<'_>) -> Result<Call, String> {
+    match words.next() {
         None => Ok(Call::Help),
-        Some(page) if page == "units" => nothing_more(Call::HelpUnits, arguments),
+        Some(page) if page == "units" => nothing_more(Call::HelpUnits, words),
         Some(page) => Err(format!("there is no page {page:?}")),
     }
 }
 
-fn nothing_more(call: Call, mut arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
-    match arguments.next() {
+fn nothing_more(call: Call, words: Words<'_>) -> Result<Call, String> {
+    match words.next() {
         None => Ok(call),
         Some(more) => Err(format!("{more:?} is one argument too many")),
     }
 }
 
-fn status(mut arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
+/// `status`.
+pub(super) fn status(words: Words<'_>) -> Result<Call, String> {
     let mut asked = Asked::default();
-    while let Some(argument) = arguments.next() {
+    while let Some(argument) = words.next() {
         let (name, value) = split(&argument);
         match name.as_str() {
             "--json" if value.is_none() => asked.json = true,
             "--watch" if value.is_none() => asked.watch = true,
-            "--pid" => asked.pid = Some(process(value, &mut arguments)?),
-            "--root" => asked.root = Some(folder(value, &mut arguments)?),
+            _ if asked.of.take(&name, value, words)? => {}
             _ => return Err(format!("status takes no {argument:?}")),
         }
     }
     Ok(Call::Status(asked))
 }
 
-fn check(mut arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
-    let mut root = PathBuf::from("/");
-    let mut files = Vec::new();
-    while let Some(argument) = arguments.next() {
+/// `start`, `stop`, `restart`.
+pub(super) fn request(wish: Wish, words: Words<'_>) -> Result<Call, String> {
+    let (mut units, mut wait, mut of): (Vec<String>, _, _) = (Vec::new(), None, Whom::default());
+    while let Some(argument) = words.next() {
         let (name, value) = split(&argument);
         match name.as_str() {
-            "--root" => root = folder(value, &mut arguments)?,
-            "--" => files.extend(arguments.by_ref().map(PathBuf::from)),
+            "--wait" => {
+                let seconds = value.map_or(Some(WAIT.as_secs()), |text| text.to_string_lossy().parse().ok());
+                wait = Some(Duration::from_secs(seconds.ok_or("--wait needs a number of seconds")?));
+            }
+            _ if of.take(&name, value, words)? => {}
+            _ if name.starts_with('-') => return Err(format!("{} takes no {argument:?}", wish.word())),
+            _ if units.contains(&name) => {}
+            _ => units.push(name),
+        }
+    }
+    if units.is_empty() {
+        return Err(format!("{} needs the name of a unit", wish.word()));
+    }
+    Ok(Call::Request(Demand { wish, units, wait, of: of.somebody()? }))
+}
+
+/// `shutdown` and its kin.
+pub(super) fn shutdown(goal: Goal, words: Words<'_>) -> Result<Call, String> {
+    let mut of = Whom::default();
+    while let Some(argument) = words.next() {
+        let (name, value) = split(&argument);
+        if !of.take(&name, value, words)? {
+            return Err(format!("a shutdown takes no {argument:?}"));
+        }
+    }
+    Ok(Call::Shutdown { goal, of: of.somebody()? })
+}
+
+/// `check`.
+pub(super) fn check(words: Words<'_>) -> Result<Call, String> {
+    let mut root = PathBuf::from("/");
+    let mut files = Vec::new();
+    while let Some(argument) = words.next() {
+        let (name, value) = split(&argument);
+        match name.as_str() {
+            "--root" => root = folder(value, words)?,
+            "--" => files.extend((&mut *words).map(PathBuf::from)),
             option if option.starts_with('-') => return Err(format!("check takes no {argument:?}")),
             _ => files.push(PathBuf::from(argument)),
         }
     }
     Ok(Call::Check { root, files })
 }
+
+/// How long `--wait` waits if it is not said.
+const WAIT: Duration = Duration::from_secs(60);
 
 /// `--name=value` as its two halves; anything else as it is.
 pub(super) fn split(argument: &OsString) -> (String, Option<OsString>) {
@@ -127,17 +180,16 @@ pub(super) fn split(argument: &OsString) -> (String, Option<OsString>) {
     }
 }
 
-pub(super) fn process(value: Option<OsString>, arguments: &mut impl Iterator<Item = OsString>) -> Result<i32, String> {
-    let text = value.or_else(|| arguments.next()).unwrap_or_default();
+/// The value of `--pid`.
+pub(super) fn process(value: Option<OsString>, words: Words<'_>) -> Result<i32, String> {
+    let text = value.or_else(|| words.next()).unwrap_or_default();
     let pid = text.to_string_lossy().parse().ok().filter(|pid| *pid > 0);
     pid.ok_or_else(|| "--pid needs the number of a process".to_owned())
 }
 
-pub(super) fn folder(
-    value: Option<OsString>,
-    arguments: &mut impl Iterator<Item = OsString>,
-) -> Result<PathBuf, String> {
-    let folder = value.or_else(|| arguments.next()).filter(|folder| !folder.is_empty());
+/// The value of `--root`.
+pub(super) fn folder(value: Option<OsString>, words: Words<'_>) -> Result<PathBuf, String> {
+    let folder = value.or_else(|| words.next()).filter(|folder| !folder.is_empty());
     folder.map(PathBuf::from).ok_or_else(|| "--root needs a folder".to_owned())
 }
 
@@ -155,18 +207,38 @@ mod tests {
         assert_eq!(words("help units"), Ok(Call::HelpUnits));
         assert_eq!(words("--version"), Ok(Call::Version));
         assert_eq!(words("status"), Ok(Call::Status(Asked::default())));
-        let all = Asked { json: true, watch: true, pid: Some(7), root: Some("/r".into()) };
+        let of = || Whom { pid: Some(7), root: Some("/r".into()) };
+        let all = Asked { json: true, watch: true, of: of() };
         assert_eq!(words("status --json --watch --pid 7 --root=/r"), Ok(Call::Status(all)));
         assert_eq!(words("check"), Ok(Call::Check { root: "/".into(), files: vec![] }));
         let files = vec!["a.toml".into(), "-b".into()];
         assert_eq!(words("check --root /r a.toml -- -b"), Ok(Call::Check { root: "/r".into(), files }));
+        let demand = |wish, wait, of| {
+            let units = vec!["a".to_owned(), "b".to_owned()];
+            Ok(Call::Request(Demand { wish, units, wait, of }))
+        };
+        assert_eq!(words("start a b a"), demand(Wish::Start, None, Whom::default()));
+        assert_eq!(words("stop a --wait b"), demand(Wish::Stop, Some(WAIT), Whom::default()));
+        let some = Some(Duration::from_secs(5));
+        assert_eq!(words("restart --wait=5 a b --pid=7 --root /r"), demand(Wish::Restart, some, of()));
+        for (name, goal) in
+            [("shutdown", Goal::PowerOff), ("poweroff", Goal::PowerOff), ("reboot", Goal::Reboot), ("halt", Goal::Halt)]
+        {
+            assert_eq!(words(name), Ok(Call::Shutdown { goal, of: Whom::default() }), "{name}");
+        }
     }
 
     #[test]
     fn mistakes() {
         for (text, mistake) in [
             ("", "no command is given"),
-            ("stauts", "there is no command \"stauts\""),
+            ("stauts", "there is no command \"stauts\" (did you mean \"status\"?)"),
+            ("frobnicate", "there is no command \"frobnicate\""),
+            ("start", "start needs the name of a unit"),
+            ("stop --wait=soon a", "--wait needs a number of seconds"),
+            ("restart --force a", "restart takes no \"--force\""),
+            ("stop a --root /r", "--root alone says where, not who; add --pid"),
+            ("reboot now", "a shutdown takes no \"now\""),
             ("help me", "there is no page \"me\""),
             ("--version 2", "\"2\" is one argument too many"),
             ("status all", "status takes no \"all\""),

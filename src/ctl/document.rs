@@ -1,5 +1,6 @@
 //! The status document as a file, and the process that writes it.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
-use super::call::Asked;
-use super::reason;
+use super::call::Whom;
+use super::{ABSENT, NO, reason};
 use crate::control::Status;
 use crate::control::signal::QUIET;
 use crate::control::status::VERSION;
@@ -18,7 +19,7 @@ use crate::sys::{Errno, signal};
 use crate::unit::duration::short;
 
 /// PID 1 answers in milliseconds. One that is so busy, or stopped by a debugger, is said to be silent.
-const ANSWER: Duration = Duration::from_secs(2);
+pub(super) const ANSWER: Duration = Duration::from_secs(2);
 
 /// Where the document is, and who writes it.
 pub(super) struct Document {
@@ -35,6 +36,35 @@ enum Writer {
     Nobody,
 }
 
+/// What could not be done, and the exit code for it.
+#[derive(Clone, Debug)]
+pub(super) struct Unable {
+    pub code: u8,
+    text: String,
+}
+
+impl Unable {
+    pub fn new(code: u8, text: String) -> Unable {
+        Unable { code, text }
+    }
+
+    /// The same, and what comes of it.
+    pub fn and(self, next: &str) -> Unable {
+        Unable { text: format!("{}; {next}", self.text), ..self }
+    }
+}
+
+impl fmt::Display for Unable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.text)
+    }
+}
+
+/// Nobody is there, or somebody does not let us.
+fn code(errno: Option<i32>) -> u8 {
+    if matches!(errno, Some(libc::ENOENT | libc::ESRCH)) { ABSENT } else { NO }
+}
+
 /// A document that was read.
 pub(super) struct Reading {
     pub text: String,
@@ -42,9 +72,9 @@ pub(super) struct Reading {
 }
 
 impl Document {
-    /// The document that `asked` means. From now on no change of it is missed.
-    pub fn open(asked: &Asked) -> Result<Document, String> {
-        let (root, writer) = match (&asked.root, asked.pid) {
+    /// The document of the node that is meant. From now on no change of it is missed.
+    pub fn open(of: &Whom) -> Result<Document, Unable> {
+        let (root, writer) = match (&of.root, of.pid) {
             (Some(root), None) => (root.clone(), Writer::Nobody),
             (Some(root), Some(pid)) => (root.clone(), Writer::Process(pid)),
             (None, Some(pid)) => (PathBuf::from(format!("/proc/{pid}/root")), Writer::Process(pid)),
@@ -52,10 +82,11 @@ impl Document {
         };
         let folder = root.join("run/cluster-os");
         let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
-            .map_err(|errno| format!("unable to watch files: {}; nothing can be told", text(errno)))?;
-        watch
-            .add_watch(&folder, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE)
-            .map_err(|errno| format!("unable to read {}: {}; {}", folder.display(), text(errno), hint(errno, asked)))?;
+            .map_err(|errno| Unable::new(NO, format!("unable to watch files: {}; nothing can be told", text(errno))))?;
+        watch.add_watch(&folder, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE).map_err(|errno| {
+            let (cause, next) = (text(errno), hint(errno, of));
+            Unable::new(code(Some(errno as i32)), format!("unable to read {}: {cause}; {next}", folder.display()))
+        })?;
         Ok(Document { folder, watch, writer })
     }
 
@@ -64,48 +95,51 @@ impl Document {
     }
 
     /// The document as it is.
-    pub fn read(&self) -> Result<Reading, String> {
+    pub fn read(&self) -> Result<Reading, Unable> {
         let path = self.path();
-        let text = fs::read_to_string(&path).map_err(|cause| {
-            format!("unable to read {}: {}; is clusteros-init running there?", path.display(), reason(&cause))
+        let unable = |code, cause: String| Unable::new(code, format!("unable to read {}: {cause}", path.display()));
+        let text = fs::read_to_string(&path).map_err(|error| {
+            unable(code(error.raw_os_error()), format!("{}; is clusteros-init running there?", reason(&error)))
         })?;
-        let status: Status = serde_json::from_str(&text).map_err(|cause| {
-            format!(
-                "unable to read {}: it is no status document ({cause}); is initctl as old as PID 1?",
-                path.display()
-            )
-        })?;
+        let status: Status = serde_json::from_str(&text)
+            .map_err(|cause| unable(NO, format!("it is no status document ({cause}); is initctl as old as PID 1?")))?;
         if status.version != VERSION {
-            let (theirs, path) = (status.version, path.display());
-            return Err(format!("unable to read {path}: its version is {theirs}, not {VERSION}; use its own initctl"));
+            let theirs = status.version;
+            return Err(unable(NO, format!("its version is {theirs}, not {VERSION}; use its own initctl")));
         }
         Ok(Reading { text, status })
     }
 
+    /// Who writes it, as far as that is known.
+    pub fn process(&self) -> Option<i32> {
+        match self.writer {
+            Writer::Process(pid) => Some(pid),
+            Writer::Named => Some(self.read().map_or(1, |reading| reading.status.pid)),
+            Writer::Nobody => None,
+        }
+    }
+
     /// Has the document written anew. An error says why it is as old as it is, or that there is none.
-    pub fn renew(&self) -> Result<(), String> {
-        let pid = match self.writer {
-            Writer::Process(pid) => pid,
-            Writer::Named => self.read().map_or(1, |reading| reading.status.pid),
-            Writer::Nobody => return Ok(()),
-        };
-        let unable = |cause: String| format!("unable to ask process {pid} for its status: {cause}");
-        let refused = |cause: io::Error| unable(reason(&cause));
+    pub fn renew(&self) -> Result<(), Unable> {
+        let Some(pid) = self.process() else { return Ok(()) };
+        let unable =
+            |code, cause: String| Unable::new(code, format!("unable to ask process {pid} for its status: {cause}"));
+        let refused = |error: io::Error| unable(code(error.raw_os_error()), reason(&error));
         // A pid in a document that nobody removed may belong to anyone by now; 1 is always an init.
         if matches!(self.writer, Writer::Named) && pid != 1 && !bears_our_name(pid).map_err(refused)? {
-            return Err(unable("it is not clusteros-init".to_owned()));
+            return Err(unable(ABSENT, "it is not clusteros-init".to_owned()));
         }
-        if !expects_usr1(pid).map_err(refused)? {
-            return Err(unable("it does not wait for USR1, so it is not clusteros-init".to_owned()));
+        if !expects(pid, libc::SIGUSR1).map_err(refused)? {
+            return Err(unable(ABSENT, "it does not wait for USR1, so it is not clusteros-init".to_owned()));
         }
-        signal::queue(pid, libc::SIGUSR1, QUIET).map_err(|errno| unable(text(errno)))?;
+        signal::queue(pid, libc::SIGUSR1, QUIET).map_err(|errno| refused(errno.into()))?;
         let end = Instant::now() + ANSWER;
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             if self.changed(Some(left)).map_err(refused)? {
                 return Ok(());
             }
         }
-        Err(unable(format!("no answer within {}", short(ANSWER))))
+        Err(unable(ABSENT, format!("no answer within {}", short(ANSWER))))
     }
 
     /// Waits until the document is replaced or `limit` has passed; whether it was replaced.
@@ -131,27 +165,26 @@ pub(super) fn age(status: &Status) -> String {
 const NAME: &str = "status.json";
 
 /// Whether the program of `pid` is called `clusteros-init`.
-fn bears_our_name(pid: i32) -> io::Result<bool> {
+pub(super) fn bears_our_name(pid: i32) -> io::Result<bool> {
     Ok(fs::read_to_string(format!("/proc/{pid}/comm"))?.trim_end() == "clusteros-init")
 }
 
-/// Whether `pid` blocks or catches USR1, so that it is not harmed by one.
-fn expects_usr1(pid: i32) -> io::Result<bool> {
-    const USR1: u64 = 1 << (libc::SIGUSR1 - 1);
+/// Whether `pid` blocks or catches `signal`, so that it is not harmed by one.
+pub(super) fn expects(pid: i32, signal: i32) -> io::Result<bool> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let mask = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0)
     };
-    Ok((mask("SigBlk:") | mask("SigCgt:")) & USR1 != 0)
+    Ok((mask("SigBlk:") | mask("SigCgt:")) & 1 << (signal - 1) != 0)
 }
 
 fn text(errno: Errno) -> String {
     reason(&errno.into())
 }
 
-fn hint(errno: Errno, asked: &Asked) -> &'static str {
-    match (errno, asked.pid) {
+fn hint(errno: Errno, of: &Whom) -> &'static str {
+    match (errno, of.pid) {
         (Errno::EACCES | Errno::EPERM, _) => "try as root",
         (_, Some(_)) => "is that process the PID 1 of a node?",
         _ => "is clusteros-init running here? For a container seen from outside there is --pid",

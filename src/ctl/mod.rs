@@ -3,9 +3,11 @@
 
 mod call;
 mod check;
+mod commands;
 mod document;
 mod logs;
 mod reel;
+mod request;
 mod turn;
 
 use std::ffi::OsString;
@@ -16,28 +18,32 @@ use env_logger::Target;
 use log::{LevelFilter, error};
 
 use crate::unit::keys;
-use call::{Call, HELP};
+use call::Call;
 
 /// Everything is as asked.
 const OK: u8 = 0;
-/// Not everything is up, or it cannot be told.
+/// Not everything is up, was refused or failed, or it cannot be told.
 const NO: u8 = 1;
+/// There is no PID 1 of ours, or it does not answer.
+const ABSENT: u8 = 3;
 /// The command line is wrong.
 const USAGE: u8 = 64;
 /// The unit table is wrong.
 const CONFIGURATION: u8 = 78;
 
-/// Runs `initctl` with these arguments (without the program's name). The exit code is 0, 1 (not everything is up, or nothing
-/// can be told), 64 (wrong command line) or 78 (wrong unit table).
+/// Runs `initctl` with these arguments (without the program's name). The exit code is 0, 1 (not everything is as it should
+/// be, or was refused), 3 (nobody answers), 64 (wrong command line) or 78 (wrong unit table).
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     crate::say::start("initctl", Target::Stderr, LevelFilter::Info);
     let code = match Call::parse(arguments) {
-        Ok(Call::Help) => shown(HELP),
+        Ok(Call::Help) => shown(&commands::help()),
         Ok(Call::HelpUnits) => shown(&keys::help()),
         Ok(Call::Version) => shown(concat!("initctl ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Call::Check { root, files }) => check::run(&root, &files),
         Ok(Call::Logs(wanted)) => logs::run(wanted),
         Ok(Call::Status(asked)) => turn::run(&asked),
+        Ok(Call::Request(demand)) => request::ask(&demand),
+        Ok(Call::Shutdown { goal, of }) => request::shut_down(goal, &of),
         Err(mistake) => {
             error!("unable to read the command line: {mistake}; \"initctl help\" lists what there is");
             USAGE

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal};
 use log::{error, warn};
 
 use super::call::Asked;
-use super::document::{Document, Reading, age};
+use super::document::{Document, Reading, Unable, age};
 use super::{NO, OK, print, reason};
 
 /// Clears a terminal, so that the table stays in one place.
@@ -15,9 +15,9 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 pub(super) fn run(asked: &Asked) -> u8 {
     match watch(asked) {
         Ok(code) | Err(Stop::Code(code)) => code,
-        Err(Stop::Message(message)) => {
-            error!("{message}");
-            NO
+        Err(Stop::Unable(unable)) => {
+            error!("{unable}");
+            unable.code
         }
     }
 }
@@ -25,36 +25,37 @@ pub(super) fn run(asked: &Asked) -> u8 {
 /// Why nothing more is shown.
 enum Stop {
     /// What was unable to be done.
-    Message(String),
+    Unable(Unable),
     /// It is said already, or nothing to say.
     Code(u8),
 }
 
-impl From<String> for Stop {
-    fn from(message: String) -> Stop {
-        Stop::Message(message)
+impl From<Unable> for Stop {
+    fn from(unable: Unable) -> Stop {
+        Stop::Unable(unable)
     }
 }
 
 fn watch(asked: &Asked) -> Result<u8, Stop> {
-    let document = Document::open(asked)?;
+    let document = Document::open(&asked.of)?;
     let silent = document.renew().err();
     let mut reading = match (document.read(), &silent) {
         (Ok(reading), _) => reading,
         // Nothing to read because nobody wrote it: that is the cause to name.
-        (Err(_), Some(message)) => return Err(format!("{message}; nothing can be shown").into()),
-        (Err(message), None) => return Err(message.into()),
+        (Err(_), Some(silent)) => return Err(silent.clone().and("nothing can be shown").into()),
+        (Err(unable), None) => return Err(unable.into()),
     };
-    if let Some(message) = silent {
-        warn!("{message}; showing what was written {} ago", age(&reading.status));
+    if let Some(silent) = silent {
+        warn!("{silent}; showing what was written {} ago", age(&reading.status));
     }
     loop {
         let code = show(&reading, asked).map_err(Stop::Code)?;
         if !asked.watch {
             return Ok(code);
         }
-        let changed =
-            |cause: io::Error| format!("unable to wait for a change: {}; nothing more is shown", reason(&cause));
+        let changed = |cause: io::Error| {
+            Unable::new(NO, format!("unable to wait for a change: {}; nothing more is shown", reason(&cause)))
+        };
         while !document.changed(None).map_err(changed)? {}
         reading = document.read()?;
     }

@@ -253,7 +253,12 @@ impl Node {
         let name = unit::signal::name(Signal(received.signal));
         match meaning(received.signal, self.mode) {
             Meaning::Child => {}
-            Meaning::Shutdown(goal) => self.tell(Event::Shutdown(goal)),
+            Meaning::Shutdown(goal) => {
+                if !self.ignored.hushed(time(), received.signal) {
+                    log::info!("pid {} user {} asks to shut down ({name})", received.pid, received.user);
+                }
+                self.tell(Event::Shutdown(goal));
+            }
             Meaning::Status => self.report.ask(received.value == Some(QUIET)),
             Meaning::Request => self.take_request(received),
             Meaning::Forward if self.wrap.shuts_down(received.signal) => self.tell(Event::Shutdown(Goal::Exit)),

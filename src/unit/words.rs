@@ -62,7 +62,7 @@ pub(super) fn failed(unit: &Unit, why: &Why) -> String {
         _ => "restart = \"never\"",
     };
     let (verb, name, cause) = (verb(why), &unit.name, cause(unit, why));
-    format!("unable to {verb} {name}: {cause}; not trying again: {rule}")
+    format!("unable to {verb} {name}: {cause}; not trying again: {rule}; `initctl start {name}` tries again")
 }
 
 pub(super) fn main_not_started(unit: &Unit, why: &Why) -> String {

@@ -3,6 +3,8 @@
 #[path = "../kit/mod.rs"]
 mod kit;
 
+#[cfg(feature = "ctl")]
+mod asking;
 mod attributes;
 mod command;
 mod ending;

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use crate::kit::{self, Plan};
 use crate::need;
 
-fn initctl(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub fn initctl(arguments: &[&str]) -> (Option<i32>, String, String) {
     let Output { status, stdout, stderr } =
         Command::new(env!("CARGO_BIN_EXE_initctl")).args(arguments).output().expect("initctl");
     (status.code(), String::from_utf8_lossy(&stdout).into_owned(), String::from_utf8_lossy(&stderr).into_owned())

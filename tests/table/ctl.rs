@@ -109,7 +109,7 @@ fn a_wrong_command_line() {
         (
             64,
             String::new(),
-            "initctl: error: unable to read the command line: there is no command \"stauts\"; \"initctl help\" lists what there is\n"
+            "initctl: error: unable to read the command line: there is no command \"stauts\" (did you mean \"status\"?); \"initctl help\" lists what there is\n"
                 .to_owned()
         )
     );
@@ -195,7 +195,7 @@ fn no_document_and_bad_ones() {
     let path = path.display().to_string();
     let error = |text: &str| format!("initctl: error: unable to read {path}: {text}\n");
     let (code, _, err) = said(&["status", "--root", folder.root()]);
-    assert_eq!((code, err), (1, error("no such file or directory; is clusteros-init running there?")));
+    assert_eq!((code, err), (3, error("no such file or directory; is clusteros-init running there?")));
     folder.put("{");
     let (code, _, err) = said(&["status", "--root", folder.root()]);
     assert!(
@@ -208,7 +208,7 @@ fn no_document_and_bad_ones() {
     let nowhere = folder.path("nowhere");
     let (code, _, err) = said(&["status", "--root", nowhere.to_str().expect("UTF-8")]);
     let path = nowhere.join("run/cluster-os");
-    assert_eq!(code, 1);
+    assert_eq!(code, 3);
     assert_eq!(
         err,
         format!(
@@ -216,6 +216,26 @@ fn no_document_and_bad_ones() {
             path.display()
         )
     );
+}
+
+#[test]
+fn nobody_is_asked_who_is_not_ours() {
+    let folder = Folder::new("not-ours");
+    folder.put(&document("up", Duration::ZERO).to_json());
+    let mut child = Command::new("sleep").arg("600").spawn().expect("sleep");
+    let pid = child.id().to_string();
+    let to = ["--root", folder.root(), "--pid", &pid];
+    let start = said(&[&["start", "gossip"][..], &to].concat());
+    let shutdown = said(&[&["shutdown"][..], &to].concat());
+    let alive = child.try_wait().expect("waited").is_none();
+    drop(child.kill());
+    drop(child.wait());
+    assert!(alive, "the process was ended by the question");
+    let error = |text: &str| (3, String::new(), format!("initctl: error: unable to ask process {pid} for {text}; "));
+    let (code, out, err) = error("its status: it does not wait for USR1, so it is not clusteros-init");
+    assert_eq!(start, (code, out, format!("{err}nothing was asked\n")));
+    let (code, out, err) = error("a shutdown: it is not clusteros-init, or does not answer");
+    assert_eq!(shutdown, (code, out, format!("{err}nothing was changed\n")));
 }
 
 #[test]
