@@ -1,11 +1,11 @@
-//! Signals that were ignored aloud: whoever sends one without pause fills no log.
+//! Signals that were ignored, refused or obeyed aloud: whoever sends one without pause fills no log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::unit::Time;
 
-/// An ignored signal is not said again within this.
+/// A signal is not said again within this.
 const HUSH: Duration = Duration::from_secs(1);
 
 /// When each signal was last said.
