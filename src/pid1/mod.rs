@@ -26,6 +26,7 @@ pub mod logs;
 pub mod notify;
 pub mod options;
 pub mod place;
+pub mod request;
 pub mod rescue;
 pub mod say;
 pub mod spawn;

@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
 use crate::control::signal::QUIET;
-use crate::control::{Meaning, Mode, Recipient, Wrap, meaning, request, wrap};
+use crate::control::{Meaning, Mode, Recipient, Wrap, meaning, wrap};
 use crate::sys::attire::Failure;
 use crate::sys::poll::Wait;
 use crate::sys::process::{self, Ended};
@@ -23,7 +23,7 @@ use super::place::Place;
 use super::spawn::{Occasion, Outfit};
 use super::status::Report;
 use super::sweep::Sweep;
-use super::{conditions, drill, files, sweep};
+use super::{conditions, drill, files, request, sweep};
 
 /// Signals taken in one turn: real-time signals queue, and a flood of them must not keep us from the children.
 const SIGNALS: usize = 256;
@@ -271,22 +271,14 @@ impl Node {
         }
     }
 
-    /// Who asks is in the log before what comes of it.
     fn take_request(&mut self, received: Received) {
-        let units = &self.machine.table().units;
-        let from = format!("pid {} user {}", received.pid, received.user);
-        match request::read(received.value, self.report.generation(), units.len()) {
-            Ok(request) => {
-                let name = units.get(request.unit.index()).map_or("", |unit| unit.name.as_str());
-                log::info!("{from} asks to {} {name}", request.wish.word());
-                self.tell(Event::Request(request));
-            }
-            Err(refusal) => {
-                let text = format!("unable to take a request from {from}: {refusal}");
-                self.machine.refuse(text.clone());
+        match request::read(received, self.report.generation(), self.machine.table()) {
+            Ok(request) => self.tell(Event::Request(request)),
+            Err(text) => {
                 if !self.ignored.hushed(time(), received.signal) {
                     log::warn!("{text}");
                 }
+                self.machine.refuse(text);
             }
         }
     }
