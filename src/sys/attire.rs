@@ -1,12 +1,13 @@
 //! What a new process puts on between its making and its program: its user, its limits, its rights, its environment.
 //!
 //! All of it runs in the new process: files are read there, because a disk may be stuck, and PID 1 waits for none. Nothing
-//! allocates and nothing panics; memory is laid out before the process is made. The first failure ends the way: nothing that
+//! allocates and nothing panics; memory is laid out before the process is made, or comes from the kernel. The first failure ends the way: nothing that
 //! is less than what was asked for ever becomes the program.
 
 use std::ffi::{CStr, CString, c_char};
 
 use super::capability::{bound, control, keep};
+use super::file::{read, room, write};
 use super::{Errno, check};
 use crate::unit::account;
 use crate::unit::assignment;
@@ -93,11 +94,10 @@ const GROUPS: usize = 64;
 /// The longest `HOME=...`, which is a path.
 const HOME: usize = 4096;
 
-/// Memory for the new process, laid out before it is made. What is not written costs nothing.
+/// Memory of the new process: small things laid out before it is made, large ones by itself, so that PID 1 stays small.
 pub struct Scratch {
-    accounts: Vec<u8>,
-    file: Vec<u8>,
-    home: Vec<u8>,
+    accounts: &'static mut [u8],
+    home: &'static mut [u8],
     /// `USER=` and `LOGNAME=`.
     names: [Option<CString>; 2],
     groups: [u32; GROUPS],
@@ -118,7 +118,6 @@ impl Scratch {
             return Err(Errno::E2BIG);
         }
         let user = attire.user.as_ref().filter(|who| named(who));
-        let look_up = user.is_some() || attire.group.iter().chain(groups).any(named);
         let call = |name: &[u8], who: Option<&Who>| match who {
             Some(Who::Name(user)) => {
                 CString::new([name, user.as_bytes()].concat()).map(Some).map_err(|_| Errno::EINVAL)
@@ -128,9 +127,8 @@ impl Scratch {
         let more = 3 + if attire.environment_file.is_some() { VARIABLES } else { 0 };
         let pointers = environment.iter().map(|text| text.as_ptr());
         Ok(Scratch {
-            accounts: vec![0; if look_up { ACCOUNTS } else { 0 }],
-            file: vec![0; if attire.environment_file.is_some() { ENVIRONMENT } else { 0 }],
-            home: vec![0; if user.is_some() { HOME } else { 0 }],
+            accounts: &mut [],
+            home: &mut [],
             names: [call(b"USER=", user)?, call(b"LOGNAME=", user)?],
             groups: [0; GROUPS],
             environment: pointers.chain(std::iter::repeat_n(std::ptr::null(), more + 1)).collect(),
@@ -154,7 +152,7 @@ impl Scratch {
     /// is no room.
     fn set(&mut self, name: &[u8], assignment: *const c_char) -> Result<(), Errno> {
         let same = |known: &*const c_char| {
-            // SAFETY: what is in use are C strings: of the program, of `names`, of `home`, or lines of `file`, each ended.
+            // SAFETY: what is in use are C strings: of the program, of `names`, of `home`, or lines of the file, each ended.
             let known = unsafe { CStr::from_ptr(*known) }.to_bytes();
             known.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'='))
         };
@@ -243,7 +241,9 @@ fn look_up(attire: &Attire, scratch: &mut Scratch) -> Result<Numbers, Failure> {
         None => {}
         Some(Who::Number(number)) => numbers.user = Some(*number),
         Some(Who::Name(name)) => {
-            let length = read(c"/etc/passwd", &mut scratch.accounts).map_err(Failure::at(Stage::Passwd))?;
+            scratch.accounts = room(ACCOUNTS).map_err(Failure::at(Stage::Passwd))?;
+            scratch.home = room(HOME).map_err(Failure::at(Stage::Passwd))?;
+            let length = read(c"/etc/passwd", scratch.accounts).map_err(Failure::at(Stage::Passwd))?;
             let text = scratch.accounts.get(..length).unwrap_or_default();
             let found = account::user(text, name.as_bytes()).ok_or(Failure::absent(Stage::User, 0))?;
             (numbers.user, numbers.group) = (Some(found.user), Some(found.group));
@@ -268,7 +268,10 @@ fn look_up(attire: &Attire, scratch: &mut Scratch) -> Result<Numbers, Failure> {
     let groups = attire.groups.as_deref().unwrap_or_default();
     let named = |who: &Who| matches!(who, Who::Name(_));
     if attire.group.iter().chain(groups).any(named) {
-        let length = read(c"/etc/group", &mut scratch.accounts).map_err(Failure::at(Stage::GroupFile))?;
+        if scratch.accounts.is_empty() {
+            scratch.accounts = room(ACCOUNTS).map_err(Failure::at(Stage::GroupFile))?;
+        }
+        let length = read(c"/etc/group", scratch.accounts).map_err(Failure::at(Stage::GroupFile))?;
         let text = scratch.accounts.get(..length).unwrap_or_default();
         if let Some(Who::Name(name)) = &attire.group {
             numbers.group = Some(account::group(text, name.as_bytes()).ok_or(Failure::absent(Stage::Group, 0))?);
@@ -292,15 +295,15 @@ fn look_up(attire: &Attire, scratch: &mut Scratch) -> Result<Numbers, Failure> {
 
 /// Adds what the file says to the environment.
 fn read_environment(file: &EnvironmentFile, settled: &[CString], scratch: &mut Scratch) -> Result<(), Failure> {
-    let length = match read(&file.path, &mut scratch.file) {
+    // The text stays where it is until exec; what is set points into it.
+    let bytes = room(ENVIRONMENT).map_err(Failure::at(Stage::EnvFile))?;
+    let length = match read(&file.path, bytes) {
         Err(Errno::ENOENT) if file.optional => return Ok(()),
         other => other.map_err(Failure::at(Stage::EnvFile))?,
     };
-    // The text stays where it is until exec; what is set points into it.
-    let mut bytes = std::mem::take(&mut scratch.file);
     let mut rest = bytes.get_mut(..length + 1).unwrap_or_default();
     let mut line = 0;
-    let told = loop {
+    loop {
         line += 1;
         let Some(end) = rest.iter().position(|byte| *byte == b'\n').or(rest.len().checked_sub(1)) else { break Ok(()) };
         let Some((this, after)) = rest.split_at_mut_checked(end) else { break Ok(()) };
@@ -323,9 +326,7 @@ fn read_environment(file: &EnvironmentFile, settled: &[CString], scratch: &mut S
             }
         }
         rest = after;
-    };
-    scratch.file = bytes;
-    told
+    }
 }
 
 /// Groups first, the user last: each needs the right that the user's change takes away.
@@ -360,38 +361,4 @@ fn change_identity(attire: &Attire, numbers: &Numbers, groups: &[u32; GROUPS]) -
         }
     }
     Ok(())
-}
-
-/// Reads the file into `into`, of which one byte stays zero: how long it is. `EFBIG` if it does not fit.
-fn read(path: &CStr, into: &mut [u8]) -> Result<usize, Errno> {
-    // O_NONBLOCK: a FIFO is not waited for.
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-    // SAFETY: the path is a C string.
-    let fd = check(unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags) })?;
-    let mut length = 0;
-    let told = loop {
-        let Some(room) = into.get_mut(length..).filter(|room| !room.is_empty()) else { break Err(Errno::EFBIG) };
-        // SAFETY: `room` is writable for its length.
-        let got = check(unsafe { libc::syscall(libc::SYS_read, fd, room.as_mut_ptr(), room.len()) });
-        match got.map(|got| usize::try_from(got).unwrap_or(0)) {
-            Ok(0) => break Ok(length),
-            Ok(got) => length += got,
-            Err(Errno::EINTR) => {}
-            Err(errno) => break Err(errno),
-        }
-    };
-    // SAFETY: opened above, and nobody else's.
-    unsafe { libc::syscall(libc::SYS_close, fd) };
-    told
-}
-
-fn write(path: &CStr, text: &[u8]) -> Result<(), Errno> {
-    // SAFETY: the path is a C string, `text` is readable for its length; the descriptor is opened and closed here.
-    unsafe {
-        let fd =
-            check(libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC))?;
-        let written = check(libc::syscall(libc::SYS_write, fd, text.as_ptr(), text.len()));
-        libc::syscall(libc::SYS_close, fd);
-        written.map(drop)
-    }
 }

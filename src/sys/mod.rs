@@ -8,6 +8,7 @@ mod capability;
 pub mod clock;
 pub mod descriptor;
 mod entry;
+mod file;
 pub mod inherited;
 pub mod interface;
 pub mod memory;
