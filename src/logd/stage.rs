@@ -65,10 +65,14 @@ impl Stage {
         let stage = Stage { file: File::from(file) };
         if stage.file.metadata()?.len() < BASE {
             stage.file.set_len(BASE)?;
-            stage.file.write_all_at(MAGIC, 0)?;
         }
         let mut magic = [0; MAGIC.len()];
         stage.file.read_exact_at(&mut magic, 0)?;
+        // New, or whoever made it ready was killed in between.
+        if magic == [0; MAGIC.len()] && stage.file.metadata()?.len() == BASE {
+            stage.file.write_all_at(MAGIC, 0)?;
+            return Ok(stage);
+        }
         if magic == *MAGIC { Ok(stage) } else { Err(io::ErrorKind::InvalidData.into()) }
     }
 
@@ -248,7 +252,9 @@ mod tests {
     #[test]
     fn memory_of_something_else_is_refused() {
         let file = File::from(memory::file(c"test").expect("memory"));
-        file.set_len(BASE + 1).expect("grown");
+        file.set_len(BASE).expect("grown");
+        assert!(Stage::open(file.try_clone().expect("a copy").into()).is_ok(), "half ready is as good as new");
+        file.write_all_at(b"not ours", 0).expect("written");
         assert!(Stage::open(file.into()).is_err());
     }
 }

@@ -260,3 +260,66 @@ fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::{Write, pipe};
+    use std::path::Path;
+
+    use super::{LONGEST, Turn};
+    use crate::control::line::stamp;
+    use crate::logd::file::{Bounds, LogFile, Mark};
+    use crate::logd::stage::Stage;
+    use crate::sys::memory;
+
+    /// What the file holds when a logd was killed that had `written` so many bytes of its turn, or had no mark yet.
+    fn ended(dir: &Path, written: Option<usize>) -> String {
+        drop(fs::remove_file(dir.join("a.log")));
+        let mut before = LogFile::new(dir, "a", Bounds::default());
+        assert!(before.append(b"earlier\n", 1, super::Instant::now(), |_| {}).is_none());
+        let memory = memory::file(c"test").expect("memory");
+        let stage = Stage::open(memory.try_clone().expect("a copy")).expect("a stage");
+        let slot = stage.slot("a").expect("read").expect("a place");
+        let (reader, mut writer) = pipe().expect("a pipe");
+        let mut buffer = vec![0; LONGEST];
+        for (text, millis) in [("be", 1), ("gun\nsecond\nthi", 2)] {
+            writer.write_all(text.as_bytes()).expect("written");
+            stage.begin(slot, millis).expect("begun");
+            stage.fill(&reader, &mut buffer).expect("filled");
+            if millis == 1 {
+                stage.commit(slot, b"be").expect("ended");
+            }
+        }
+        if let Some(written) = written {
+            let known = fs::metadata(dir.join("a.log")).expect("there");
+            stage.mark(Mark { inode: std::os::unix::fs::MetadataExt::ino(&known), size: known.len() }).expect("marked");
+            let text = lines();
+            before.go_on(&text.as_bytes()[..written]).expect("written");
+        }
+        writer.write_all(b"rd\n").expect("written");
+        drop(writer);
+        let pipes = vec![(reader.into(), "a".to_owned(), Bounds::default())];
+        Turn::new(pipes, dir, None, Some(Stage::open(memory).expect("the same"))).run();
+        fs::read_to_string(dir.join("a.log")).expect("read")
+    }
+
+    /// What that turn writes.
+    fn lines() -> String {
+        format!("{0} begun\n{0} second\n", stamp(2))
+    }
+
+    #[test]
+    fn whenever_a_logd_is_killed_the_next_ends_its_turn() {
+        let dir = std::env::temp_dir().join(format!("logd-turn-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a folder");
+        let whole = format!("earlier\n{}", lines());
+        for written in (0..=lines().len()).map(Some).chain([None]) {
+            let text = ended(&dir, written);
+            let (first, last) = text.split_at_checked(whole.len()).expect("long enough");
+            assert_eq!(first, whole, "{written:?}");
+            assert!(last.ends_with("Z third\n") && last.lines().count() == 1, "{written:?}: {last}");
+        }
+        drop(fs::remove_dir_all(dir));
+    }
+}
