@@ -49,7 +49,7 @@ pub fn no_namespaces() -> Option<&'static str> {
     }
 }
 
-/// A new directory; not under `/tmp`, on which a machine mounts something.
+/// A new directory.
 pub fn directory(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -131,7 +131,8 @@ impl Plan {
         self
     }
 
-    /// Starts it, in mount, uts and ipc namespaces of its own, with `/run`, `/var/log` and `/var/lib` in its directory.
+    /// Starts it, in mount, uts and ipc namespaces of its own, with `/tmp` as a mount already (a machine would hide what is
+    /// there, and this repository may be), and with `/run`, `/var/log` and `/var/lib` in its directory.
     pub fn start(self) -> Node {
         let dir = directory(&self.name);
         for part in ["run", "log", "lib"] {
@@ -147,7 +148,7 @@ impl Plan {
         let call = if self.before.is_empty() { "{}".to_owned() } else { self.before.clone() };
         let call = call.replace("@/", &format!("{at}/")).replace("{}", "\"$@\"");
         let script = format!(
-            "mount --bind {at}/run /run && mount --bind {at}/log /var/log && mount --bind {at}/lib /var/lib && exec {call}"
+            "mount --bind /tmp /tmp && mount --bind {at}/run /run && mount --bind {at}/log /var/log && mount --bind {at}/lib /var/lib && exec {call}"
         );
         let mut command = Command::new("unshare");
         command.args(["--mount", "--uts", "--ipc", "--fork", "--kill-child"]);
