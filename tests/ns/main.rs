@@ -13,6 +13,7 @@ mod lines;
 #[cfg(feature = "ctl")]
 mod person;
 mod requests;
+mod signals;
 mod speaker;
 mod supervision;
 mod wrap;

@@ -7,4 +7,5 @@ mod golden;
 mod logs;
 mod reading;
 mod shipped;
+mod signals;
 mod status;
