@@ -2,12 +2,12 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::read;
+use nix::unistd::{AccessFlags, access, read};
 
 use super::file::{Bounds, LogFile, News};
 use super::line::{LONGEST, Lines};
@@ -20,6 +20,9 @@ use crate::control::line::{self, Line};
 pub struct Turn {
     sources: Vec<Source>,
     own: LogFile,
+    dir: PathBuf,
+    /// That nothing can be written there was said, and has not ended.
+    closed: bool,
     outlet: Option<Outlet>,
     stage: Option<Stage>,
 }
@@ -52,7 +55,8 @@ impl Turn {
             slot: None,
         };
         let sources = pipes.into_iter().map(source).collect();
-        let mut turn = Turn { sources, own: LogFile::new(dir, "logd", Bounds::default()), outlet, stage };
+        let own = LogFile::new(dir, "logd", Bounds::default());
+        let mut turn = Turn { sources, own, dir: dir.to_owned(), closed: false, outlet, stage };
         if let Some(stage) = turn.stage.take() {
             match turn.resume(&stage) {
                 Ok(()) => turn.stage = Some(stage),
@@ -231,7 +235,14 @@ impl Turn {
     }
 
     fn report(&mut self, news: Option<News>) {
-        if let Some(news) = news {
+        let Some(news) = news else { return };
+        let known = self.closed;
+        self.closed = match news {
+            News::Broken(..) => known || access(&self.dir, AccessFlags::W_OK | AccessFlags::X_OK).is_err(),
+            News::Mended(..) => false,
+        };
+        // One line for all that the folder keeps out.
+        if !(known && self.closed) {
             let text = self.tell(&news);
             self.say(&text);
         }
@@ -239,6 +250,11 @@ impl Turn {
 
     fn tell(&self, news: &News) -> String {
         match news {
+            News::Broken(_, error) if self.closed => format!(
+                "warning: unable to write into {}: {error}; lines {} until that is possible",
+                self.dir.display(),
+                if self.outlet.is_some() { "go to standard output alone" } else { "are lost" }
+            ),
             News::Broken(path, error) if self.outlet.is_some() => format!(
                 "warning: unable to write {}: {error}; its lines go to standard output alone until it can be written",
                 path.display()

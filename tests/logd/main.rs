@@ -237,23 +237,26 @@ fn files_that_cannot_be_written_are_said_once_and_standard_output_goes_on() {
     let dir = folder.0.join("logs");
     File::create(&dir).expect("in the way");
     let (reader, mut writer) = pipe().expect("a pipe");
-    let mut logd = Logd::start(&dir, Stdio::piped(), &[(&reader, "a")]);
+    let (other, mut second) = pipe().expect("a pipe");
+    let mut logd = Logd::start(&dir, Stdio::piped(), &[(&reader, "a"), (&other, "b")]);
     let shown = reading(logd.0.stdout.take().expect("piped"));
+    writeln!(second, "too").expect("written");
     for number in 0..100 {
         writeln!(writer, "{number}").expect("written");
     }
-    drop(writer);
+    drop((writer, second));
     assert_eq!(logd.ended().code(), Some(0));
     let shown = shown.recv_timeout(LIMIT).expect("read");
     let (own, lines): (Vec<_>, Vec<_>) = shown.lines().partition(|line| line.starts_with("logd | "));
-    assert_eq!(lines, (0..100).map(|number| format!("a    | {number}")).collect::<Vec<_>>());
-    let path = dir.join("a.log");
+    let (b, a): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line.starts_with('b'));
+    assert_eq!(a, (0..100).map(|number| format!("a    | {number}")).collect::<Vec<_>>());
+    assert_eq!(b, ["b    | too"]);
     assert_eq!(
         own,
         [format!(
-            "logd | warning: unable to write {}: File exists (os error 17); its lines go to standard output alone until \
-             it can be written",
-            path.display()
+            "logd | warning: unable to write into {}: File exists (os error 17); lines go to standard output alone until \
+             that is possible",
+            dir.display()
         )]
     );
 }
