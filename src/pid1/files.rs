@@ -93,10 +93,7 @@ pub fn kept() -> Texts {
 pub fn runtime() -> Option<&'static Path> {
     let runtime = Path::new(RUNTIME);
     if let Err(error) = renew_runtime(runtime) {
-        log::warn!(
-            "unable to make {RUNTIME} anew: {}; status is in the log alone (SIGUSR1), and no unit can notify",
-            say::cause(&error)
-        );
+        log::warn!("unable to make {RUNTIME} anew: {}; status is in the log alone (SIGUSR1)", say::cause(&error));
         return None;
     }
     Some(runtime)

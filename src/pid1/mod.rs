@@ -126,6 +126,11 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
         boot::run(place == Place::Appliance);
         say::reopen();
     }
+    if has_table && sweep::children().is_none() {
+        log::warn!(
+            "unable to see our children: there is no /proc of ours; at the end orphans are killed without a grace"
+        );
+    }
     if let Some(option) = &options.wrapping
         && (has_table || place == Place::Appliance)
     {
@@ -258,7 +263,10 @@ fn say_mistakes(mistakes: &[String]) {
 
 /// `logd` beside our own program, or in `PATH`.
 fn logd() -> Option<String> {
-    let beside = fs::read_link("/proc/self/exe").ok().and_then(|own| Some(own.parent()?.join("logd")));
+    // Without /proc, the name by which we were started tells where we are, if it is a path.
+    let called = || std::env::args_os().next().map(PathBuf::from).filter(|own| own.components().count() > 1);
+    let own = fs::read_link("/proc/self/exe").ok().or_else(called);
+    let beside = own.and_then(|own| Some(own.parent()?.join("logd")));
     let path = std::env::var_os("PATH");
     let named = spawn::candidates("logd".as_ref(), path.as_deref()).unwrap_or_default();
     let named = named.iter().map(|path| PathBuf::from(std::ffi::OsStr::from_bytes(path.as_bytes())));

@@ -22,29 +22,32 @@ struct Channel {
 pub struct Channels(Vec<Channel>);
 
 impl Channels {
-    /// Binds `DIRECTORY/UNIT.sock` for each unit that needs one. A unit whose socket cannot be made goes without, which is
-    /// said; it will not become ready.
-    pub fn open(table: &Table, directory: &Path) -> Channels {
+    /// Binds `DIRECTORY/UNIT.sock` for each unit that needs one; without a directory, under a name that the kernel picks and
+    /// no file system knows. A unit whose socket cannot be made goes without, which is said; it will not become ready.
+    pub fn open(table: &Table, directory: Option<&Path>) -> Channels {
         let mut channels = Vec::new();
         for (number, unit) in (0..).zip(&table.units) {
             if unit.ready != Ready::Notify || !unit.enabled {
                 continue;
             }
-            let path = directory.join(format!("{}.sock", unit.name));
-            match NotifySocket::bind(&path) {
-                Ok(socket) => channels.push(Channel { unit: UnitId(number), path, socket }),
+            let path = directory.map(|directory| directory.join(format!("{}.sock", unit.name)));
+            let bound = match path {
+                Some(path) => NotifySocket::bind(&path).map(|socket| (socket, path)),
+                None => NotifySocket::bind_nameless().map(|(socket, name)| (socket, PathBuf::from(name))),
+            };
+            match bound {
+                Ok((socket, path)) => channels.push(Channel { unit: UnitId(number), path, socket }),
                 Err(error) => log::error!(
-                    "unable to make the notify socket {}: {}; {} cannot say that it is ready",
-                    path.display(),
-                    say::cause(&error),
-                    unit.name
+                    "unable to make the notify socket of {}: {}; it cannot say that it is ready",
+                    unit.name,
+                    say::cause(&error)
                 ),
             }
         }
         Channels(channels)
     }
 
-    /// The socket's path for the unit's `NOTIFY_SOCKET`.
+    /// The unit's `NOTIFY_SOCKET`: a path, or `@` and a name that is none.
     pub fn path(&self, unit: UnitId) -> Option<&Path> {
         self.0.iter().find(|channel| channel.unit == unit).map(|channel| channel.path.as_path())
     }

@@ -36,7 +36,7 @@ pub struct Outfit {
 /// What differs from unit to unit and from start to start.
 #[derive(Default)]
 pub struct Occasion<'a> {
-    /// The unit's notify socket.
+    /// The unit's `NOTIFY_SOCKET`.
     pub notify: Option<&'a Path>,
     /// What it writes to; none: what we write to.
     pub output: Option<RawFd>,
@@ -167,7 +167,7 @@ fn attire(unit: &Unit, notify: Option<&Path>) -> Result<Attire, Errno> {
             None => None,
         },
         settled: own.chain(PRIVATE).map(text).collect::<Result<_, _>>()?,
-        socket: notify.map(|path| c_string(path.as_os_str())).transpose()?,
+        socket: notify.filter(|path| path.is_absolute()).map(|path| c_string(path.as_os_str())).transpose()?,
     })
 }
 

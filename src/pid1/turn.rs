@@ -82,7 +82,7 @@ impl Node {
             Place::Appliance => (Mode::Appliance, Duration::from_secs(60), Goal::PowerOff),
         };
         let runtime = if wrap.is_some() { None } else { files::runtime() };
-        let channels = runtime.map(|runtime| Channels::open(&table, &runtime.join("notify"))).unwrap_or_default();
+        let channels = Channels::open(&table, runtime.map(|runtime| runtime.join("notify")).as_deref());
         let logs = if table.units.iter().any(|unit| unit.last) {
             let piped = |unit: &unit::Unit| !unit.main && !unit.last && unit.enabled;
             Logs::open(&table, piped).unwrap_or_else(|errno| {

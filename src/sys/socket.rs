@@ -8,7 +8,9 @@ use std::{fs, io};
 
 use nix::cmsg_space;
 use nix::sys::socket::sockopt::PassCred;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recvmsg, setsockopt};
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, UnixAddr, UnixCredentials, bind, getsockname, recvmsg, setsockopt,
+};
 use std::os::unix::fs::PermissionsExt;
 
 use super::Errno;
@@ -21,6 +23,22 @@ impl NotifySocket {
     pub fn bind(path: &Path) -> io::Result<NotifySocket> {
         let socket = UnixDatagram::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        NotifySocket::telling(socket)
+    }
+
+    /// The same under an abstract name that the kernel picks, and `@` with that name. Everybody in the network namespace can
+    /// reach it.
+    pub fn bind_nameless() -> io::Result<(NotifySocket, String)> {
+        let socket = UnixDatagram::unbound()?;
+        // An address without a name asks the kernel for a free one (unix(7), autobind).
+        bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
+        let address: UnixAddr = getsockname(socket.as_raw_fd())?;
+        let name = address.as_abstract().ok_or(Errno::EADDRNOTAVAIL)?;
+        let name = format!("@{}", String::from_utf8_lossy(name));
+        Ok((NotifySocket::telling(socket)?, name))
+    }
+
+    fn telling(socket: UnixDatagram) -> io::Result<NotifySocket> {
         socket.set_nonblocking(true)?;
         setsockopt(&socket, PassCred, &true)?;
         Ok(NotifySocket(socket))

@@ -14,6 +14,7 @@ mod lines;
 mod person;
 mod requests;
 mod signals;
+mod small;
 mod speaker;
 mod supervision;
 mod wrap;

@@ -1,11 +1,16 @@
 //! A service that speaks sd_notify: this very test program, started by the node with `SPEAK` in its environment.
 
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// The words that start it as a unit's `exec`.
 pub fn exec() -> String {
-    let own = std::env::current_exe().expect("our own path");
-    format!("[{:?}, \"--exact\", \"speaker::speak\", \"--nocapture\"]", own.display().to_string())
+    exec_of(&std::env::current_exe().expect("our own path"))
+}
+
+/// The same for a copy of this program.
+pub fn exec_of(copy: &std::path::Path) -> String {
+    format!("[{:?}, \"--exact\", \"speaker::speak\", \"--nocapture\"]", copy.display().to_string())
 }
 
 /// No test: does nothing without `SPEAK`.
@@ -17,8 +22,13 @@ fn speak() {
         // To a socket that is another unit's.
         (Ok(path), _) | (Err(_), Ok(path)) => {
             let speaker = UnixDatagram::unbound().expect("a socket");
-            speaker.send_to(b"", &path).expect("nothing said");
-            speaker.send_to(text.as_bytes(), &path).expect("said");
+            let address = match path.strip_prefix('@') {
+                Some(name) => SocketAddr::from_abstract_name(name),
+                None => SocketAddr::from_pathname(&path),
+            };
+            let address = address.expect("an address");
+            speaker.send_to_addr(b"", &address).expect("nothing said");
+            speaker.send_to_addr(text.as_bytes(), &address).expect("said");
         }
         (Err(_), Err(_)) => panic!("no NOTIFY_SOCKET"),
     }
