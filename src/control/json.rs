@@ -33,10 +33,34 @@ impl Object {
         self.raw(name, &inner.finish())
     }
 
-    /// The object with a list of objects, one a line so that a person can read it too.
+    /// The object with a list of texts.
+    pub fn texts(self, name: &str, items: &[String]) -> Object {
+        let items: Vec<String> = items.iter().map(|item| quoted(item)).collect();
+        self.raw(name, &format!("[{}]", items.join(",")))
+    }
+
+    /// The object with a list of objects.
     pub fn objects(self, name: &str, items: impl Iterator<Item = Object>) -> Object {
-        let lines: Vec<String> = items.map(|item| format!("\n{}", item.finish())).collect();
-        self.raw(name, &format!("[{}\n]", lines.join(",")))
+        self.list(name, "", items)
+    }
+
+    /// The object with a list of objects, one a line so that a person can read it too.
+    pub fn lines(self, name: &str, items: impl Iterator<Item = Object>) -> Object {
+        self.list(name, "\n", items)
+    }
+
+    fn list(mut self, name: &str, before: &str, items: impl Iterator<Item = Object>) -> Object {
+        self = self.raw(name, "[");
+        for (place, item) in items.enumerate() {
+            if place > 0 {
+                self.text.push(',');
+            }
+            self.text.push_str(before);
+            self.text.push_str(&item.finish());
+        }
+        self.text.push_str(before);
+        self.text.push(']');
+        self
     }
 
     /// The text of the object.
@@ -85,11 +109,16 @@ mod tests {
     #[test]
     fn members() {
         let inner = Object::new().number("n", Some(-1)).number("none", None::<u64>);
-        let text = Object::new().text("a", Some("x")).text("b", None).objects("list", [inner].into_iter()).finish();
+        let text = Object::new().text("a", Some("x")).text("b", None).lines("list", [inner].into_iter()).finish();
         assert_eq!(text, "{\"a\":\"x\",\"b\":null,\"list\":[\n{\"n\":-1,\"none\":null}\n]}");
         assert_eq!(Object::new().object("o", Object::new()).finish(), "{\"o\":{}}");
         assert_eq!(Object::new().finish(), "{}");
-        assert_eq!(Object::new().objects("l", std::iter::empty()).finish(), "{\"l\":[\n]}");
+        assert_eq!(Object::new().lines("l", std::iter::empty()).finish(), "{\"l\":[\n]}");
+        let two = [Object::new(), Object::new()].into_iter();
+        assert_eq!(
+            Object::new().objects("o", two).texts("t", &["\"".into()]).finish(),
+            "{\"o\":[{},{}],\"t\":[\"\\\"\"]}"
+        );
     }
 
     #[test]

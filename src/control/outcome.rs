@@ -70,19 +70,12 @@ mod tests {
     fn status(state: &str, pending: Option<&str>, requests: u64) -> Status {
         let unit = UnitStatus {
             name: "web".into(),
-            description: String::new(),
             state: state.into(),
             why: (state == "backoff").then(|| "it exited with status 1; again in 2 s".into()),
             pid: (state == "up").then_some(7),
-            since: 0,
-            until: None,
-            restarts: 0,
-            last_exit: None,
-            ready_ms: None,
-            status: None,
             requests,
-            refusal: None,
             pending: pending.map(str::to_owned),
+            ..UnitStatus::default()
         };
         Status {
             version: 1,
@@ -92,6 +85,7 @@ mod tests {
             phase: "running".into(),
             goal: None,
             started: 0,
+            booted_ms: None,
             written: 0,
             requests: Requests::default(),
             units: vec![unit],

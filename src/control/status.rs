@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::json::Object;
 use crate::unit::signal;
-use crate::unit::{Ending, Goal, Phase, Tally, Time, View};
+use crate::unit::{Ending, Goal, Phase, Tally, Time, Transition, View};
 
 /// The version of the document. It grows when a member changes its meaning or goes; a new member is no new version.
 pub const VERSION: u32 = 1;
@@ -44,6 +44,8 @@ pub struct Status {
     pub goal: Option<String>,
     /// When PID 1 started.
     pub started: u64,
+    /// How long the kernel had run when PID 1 started, in milliseconds.
+    pub booted_ms: Option<u64>,
     /// When the document was written.
     pub written: u64,
     /// What became of the requests so far.
@@ -65,7 +67,7 @@ pub struct Requests {
 }
 
 /// One unit in the document.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct UnitStatus {
     /// Its name.
     pub name: String,
@@ -96,6 +98,37 @@ pub struct UnitStatus {
     pub refusal: Option<String>,
     /// What was asked of it and is not done yet: `start`, `stop` or `restart`.
     pub pending: Option<String>,
+    /// What it needs; with a `?` at the end if it also starts where that is skipped or switched off.
+    #[serde(default)]
+    pub needs: Vec<String>,
+    /// What it is bound to.
+    #[serde(default)]
+    pub binds: Vec<String>,
+    /// What it wants.
+    #[serde(default)]
+    pub wants: Vec<String>,
+    /// Microseconds from PID 1's start to when it first waited for what it needs.
+    pub first_waiting_us: Option<u64>,
+    /// Microseconds from PID 1's start to its first start.
+    pub first_start_us: Option<u64>,
+    /// Microseconds from PID 1's start to when it first was ready or done.
+    pub first_ready_us: Option<u64>,
+    /// Its last transitions, oldest first.
+    #[serde(default)]
+    pub history: Vec<Passage>,
+}
+
+/// A change of state in the document.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Passage {
+    /// When.
+    pub at: u64,
+    /// The state that it entered.
+    pub state: String,
+    /// Its main process then, as far as it was known.
+    pub pid: Option<i32>,
+    /// Why, where there was something to say.
+    pub why: Option<String>,
 }
 
 impl Status {
@@ -113,13 +146,14 @@ impl Status {
             phase: phase.to_owned(),
             goal,
             started: at(node.started, now, wall),
+            booted_ms: Some(millis(node.started.since(Time::ZERO))),
             written: wall,
             requests: Requests {
                 taken: node.requests.taken,
                 refused: node.requests.refused,
                 refusal: node.requests.refusal.clone(),
             },
-            units: views.iter().map(|view| UnitStatus::new(view, now, wall)).collect(),
+            units: views.iter().map(|view| UnitStatus::new(view, node.started, now, wall)).collect(),
         }
     }
 
@@ -133,9 +167,10 @@ impl Status {
             .text("phase", Some(&self.phase))
             .text("goal", self.goal.as_deref())
             .number("started", Some(self.started))
+            .number("booted_ms", self.booted_ms)
             .number("written", Some(self.written))
             .object("requests", self.requests.object())
-            .objects("units", self.units.iter().map(UnitStatus::object))
+            .lines("units", self.units.iter().map(UnitStatus::object))
             .finish();
         text.push('\n');
         text
@@ -152,7 +187,9 @@ impl Requests {
 }
 
 impl UnitStatus {
-    fn new(view: &View<'_>, now: Time, wall: u64) -> UnitStatus {
+    fn new(view: &View<'_>, started: Time, now: Time, wall: u64) -> UnitStatus {
+        let firsts = view.history.milestones();
+        let after = |first: Option<Time>| first.map(|first| micros(first.since(started)));
         UnitStatus {
             name: view.name.to_owned(),
             description: view.description.to_owned(),
@@ -168,6 +205,13 @@ impl UnitStatus {
             requests: view.asked.taken.saturating_add(view.asked.refused),
             refusal: view.asked.refusal.clone(),
             pending: view.pending.map(|wish| wish.word().to_owned()),
+            needs: view.bonds.needs().collect(),
+            binds: view.bonds.binds().map(str::to_owned).collect(),
+            wants: view.bonds.wants().map(str::to_owned).collect(),
+            first_waiting_us: after(firsts.waiting),
+            first_start_us: after(firsts.starting),
+            first_ready_us: after(firsts.ready),
+            history: view.history.transitions().map(|one| Passage::new(one, now, wall)).collect(),
         }
     }
 
@@ -197,6 +241,36 @@ impl UnitStatus {
             .number("requests", Some(self.requests))
             .text("refusal", self.refusal.as_deref())
             .text("pending", self.pending.as_deref())
+            .texts("needs", &self.needs)
+            .texts("binds", &self.binds)
+            .texts("wants", &self.wants)
+            .number("first_waiting_us", self.first_waiting_us)
+            .number("first_start_us", self.first_start_us)
+            .number("first_ready_us", self.first_ready_us)
+            .objects("history", self.history.iter().map(Passage::object))
+    }
+}
+
+impl Passage {
+    fn new(passed: &Transition, now: Time, wall: u64) -> Passage {
+        Passage {
+            at: at(passed.at, now, wall),
+            state: passed.state.to_owned(),
+            pid: passed.pid.map(|pid| pid.0),
+            why: passed.why.as_deref().map(str::to_owned),
+        }
+    }
+
+    fn object(&self) -> Object {
+        let mut object = Object::new().number("at", Some(self.at)).text("state", Some(&self.state));
+        // There are many of these: what is not there is left out.
+        if self.pid.is_some() {
+            object = object.number("pid", self.pid);
+        }
+        if self.why.is_some() {
+            object = object.text("why", self.why.as_deref());
+        }
+        object
     }
 }
 
@@ -225,6 +299,10 @@ pub const fn goal_name(goal: Goal) -> &'static str {
 /// Unix time of `then` in milliseconds, where `now` is `wall`.
 fn at(then: Time, now: Time, wall: u64) -> u64 {
     wall.saturating_add(millis(then.since(now))).saturating_sub(millis(now.since(then)))
+}
+
+fn micros(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 fn millis(span: std::time::Duration) -> u64 {

@@ -142,7 +142,8 @@ impl Machine {
                 _ => None,
             };
             cell.wanted = false;
-            cell.enter(State::Failed(why), now);
+            let because = words::cause(unit, &why);
+            cell.enter_because(State::Failed(why), now, &because);
             if let Some(text) = failure {
                 self.say(Level::Error, text);
             }
@@ -163,7 +164,8 @@ impl Machine {
                 }
                 Policy::Fail => {
                     let text = words::failed(unit, &why);
-                    cell.enter(State::Failed(why), now);
+                    let because = words::cause(unit, &why);
+                    cell.enter_because(State::Failed(why), now, &because);
                     self.say(Level::Error, text);
                 }
             }
@@ -193,7 +195,8 @@ impl Machine {
         // From the last start: what ran long starts again at once.
         let until = (cell.last_start + cell.delay).max(now);
         let text = words::retrying(unit, &why, until.since(now));
-        cell.enter(State::Backoff { until, why }, now);
+        let because = words::cause(unit, &why);
+        cell.enter_because(State::Backoff { until, why }, now, &because);
         self.say(Level::Warning, text);
     }
 
@@ -287,7 +290,7 @@ impl Machine {
                 cell.wanted = false;
                 cell.again = false;
                 if let State::Failed(_) = cell.state {
-                    cell.enter(State::Off, now);
+                    cell.enter_because(State::Off, now, words::asked(request.wish));
                 }
             }
             Wish::Start | Wish::Restart => {
@@ -298,7 +301,9 @@ impl Machine {
                 }
                 cell.failures = 0;
                 match cell.state {
-                    State::Backoff { .. } | State::Failed(_) => cell.enter(State::Waiting, now),
+                    State::Backoff { .. } | State::Failed(_) => {
+                        cell.enter_because(State::Waiting, now, words::asked(request.wish));
+                    }
                     State::Starting { .. } | State::Up { .. } | State::Done => {
                         cell.again |= request.wish == Wish::Restart
                     }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::attributes::Stage;
+use super::bonds::Bonds;
+use super::history::History;
 use super::table::{Signal, UnitId};
 use super::time::Time;
 
@@ -280,4 +282,8 @@ pub struct View<'a> {
     pub asked: &'a Tally,
     /// What was asked of it and is not done yet.
     pub pending: Option<Wish>,
+    /// Its last transitions.
+    pub history: &'a History,
+    /// Which units it has to do with.
+    pub bonds: Bonds<'a>,
 }

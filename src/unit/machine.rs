@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::bonds::Bonds;
 use super::event::{Action, Event, Goal, Level, Notice, Pid, Role, Tally, View};
 use super::links::{Links, numbered};
 use super::shutdown::Life;
@@ -162,6 +163,8 @@ impl Machine {
                 status: cell.status.as_deref(),
                 asked: &cell.asked,
                 pending: cell.pending(),
+                history: &cell.history,
+                bonds: Bonds::new(&self.table, unit),
             })
             .collect()
     }

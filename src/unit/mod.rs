@@ -9,11 +9,13 @@ pub mod account;
 pub mod assignment;
 pub mod attributes;
 mod backoff;
+mod bonds;
 mod draft;
 pub mod duration;
 mod ends;
 pub mod event;
 pub mod graph;
+pub mod history;
 pub mod keys;
 mod links;
 pub mod log;
@@ -36,10 +38,12 @@ mod walk;
 pub mod words;
 
 pub use attributes::{Attributes, Stage};
+pub use bonds::Bonds;
 pub use event::{
     Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Tally, Target, Verdict, View,
     Wish,
 };
+pub use history::{History, Milestones, Transition};
 pub use log::Log;
 pub use machine::{Machine, Options, Phase};
 pub use mistake::Mistake;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Ending, Errno, Pid, SpawnError, Tally, Wish};
+use super::history::History;
 use super::table::{Kind, Ready, Signal, Unit};
 use super::time::Time;
 
@@ -99,6 +100,8 @@ pub(super) struct Cell {
     pub foreign_said: bool,
     /// What a person asked of it.
     pub asked: Tally,
+    /// Its last transitions.
+    pub history: History,
 }
 
 impl Cell {
@@ -120,12 +123,20 @@ impl Cell {
             status: None,
             foreign_said: false,
             asked: Tally::default(),
+            history: History::new(),
         }
     }
 
     pub fn enter(&mut self, state: State, now: Time) {
         self.state = state;
         self.since = now;
+        self.history.record(now, self.word(), self.main_pid());
+    }
+
+    /// Enters `state` because of `why`.
+    pub fn enter_because(&mut self, state: State, now: Time, why: &str) {
+        self.enter(state, now);
+        self.history.explain(why);
     }
 
     /// The live main process, if there is one.

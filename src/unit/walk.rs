@@ -174,6 +174,7 @@ impl Machine {
 
     fn begin_stop(&mut self, now: Time, id: UnitId, failure: Option<Why>) {
         let forced = self.life.forced();
+        let because = self.why_stop(id, failure.as_ref()).unwrap_or_default();
         let Some((unit, cell)) = self.pair(id) else { return };
         let text = match &failure {
             Some(why) => Some((Level::Warning, words::stopping_failed(unit, why))),
@@ -184,7 +185,7 @@ impl Machine {
         let deadline = now + unit.stop_timeout;
         let command = unit.stop.is_some() && !forced;
         let step = if command { Step::Command(None) } else { Step::Signalled };
-        cell.enter(State::Stopping(Stop { main, step, deadline, failure }), now);
+        cell.enter_because(State::Stopping(Stop { main, step, deadline, failure }), now, &because);
         if let Some((level, text)) = text {
             self.say(level, text);
         }

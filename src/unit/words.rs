@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::attributes::{Attributes, RESOURCES, Stage, Who};
 use super::event::{Ending, Errno, Goal, Pid, SpawnError, Wish};
-use super::machine::Machine;
+use super::machine::{Machine, Phase};
 use super::signal;
 use super::state::{Cell, State, Step, Why};
 use super::table::{Unit, UnitId};
@@ -90,6 +90,15 @@ pub(super) fn stuck(unit: &Unit, pid: Pid) -> String {
 
 pub(super) fn refused(unit: &Unit, wish: Wish, cause: &str) -> String {
     format!("unable to {} {}: {cause}; nothing was changed", wish.word(), unit.name)
+}
+
+/// What a request is to a unit that follows it.
+pub(super) const fn asked(wish: Wish) -> &'static str {
+    match wish {
+        Wish::Start => "asked to start",
+        Wish::Stop => "asked to stop",
+        Wish::Restart => "asked to restart",
+    }
 }
 
 fn verb(why: &Why) -> &'static str {
@@ -227,6 +236,20 @@ impl Machine {
             State::Stuck { .. } => Some("SIGKILL did not help: it sleeps in the kernel".to_owned()),
             State::Up { .. } | State::Done => None,
         }
+    }
+
+    /// Why a stop of it begins now.
+    pub(super) fn why_stop(&self, id: UnitId, failure: Option<&Why>) -> Option<String> {
+        let (unit, cell) = (self.unit(id)?, self.cell(id)?);
+        let lost = unit.binds.iter().copied().find(|bind| !self.there(*bind)).and_then(|bind| self.unit(bind));
+        Some(match (failure, lost) {
+            (Some(why), _) => cause(unit, why),
+            (None, _) if self.phase() != Phase::Running => "the node shuts down".to_owned(),
+            (None, _) if !cell.wanted => asked(Wish::Stop).to_owned(),
+            (None, _) if cell.again => asked(Wish::Restart).to_owned(),
+            (None, Some(bind)) => format!("bound to {}, which goes down", bind.name),
+            (None, None) => return None,
+        })
     }
 
     /// What it waits for, each with that unit's own state.

@@ -73,6 +73,23 @@ fn what_is_bound_stops_with_a_lost_bind_and_comes_back_after_it() {
 }
 
 #[test]
+fn the_last_transitions_are_remembered_with_why() {
+    let mut scene = started();
+    scene.at(60_000).tell(Event::Request(Request { unit: UnitId(1), wish: Wish::Restart }));
+    scene.at(60_100).exit("k3s", 0);
+    scene.exec_stop("wg0").exit_stop("wg0", 0);
+    scene.at(60_200).exec("wg0").ready("wg0").exit("wg0", 0);
+    scene.at(60_300).exec("k3s").ready("k3s");
+    scene.at(60_400).killed("gossip", 11);
+    scene.tell(Event::Request(Request { unit: UnitId(2), wish: Wish::Stop }));
+    scene.tick().exit("k3s", 78);
+    scene.tell(Event::Request(Request { unit: UnitId(3), wish: Wish::Start })).exec("k3s");
+    scene.at(80_000).tell(Event::Shutdown(Goal::Exit));
+    scene.history("identity").history("wg0").history("gossip").history("k3s");
+    scene.matches("history");
+}
+
+#[test]
 fn failures_back_off_and_say_what_comes_next() {
     let mut scene = Scene::new(vec![
         unit("crash"),

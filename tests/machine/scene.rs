@@ -137,6 +137,22 @@ impl Scene {
         self
     }
 
+    /// The last transitions of a unit, into the transcript.
+    pub fn history(&mut self, name: &str) -> &mut Scene {
+        let views = self.machine.views(self.now);
+        let view = views.iter().find(|view| view.name == name).expect("a unit of the scene");
+        let millis = |at: Time| at.nanos() / 1_000_000;
+        for one in view.history.transitions() {
+            let pid = one.pid.map(|pid| format!(" (pid {})", pid.0)).unwrap_or_default();
+            let why = one.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+            let _ = writeln!(self.text, "{:>8} ms  < {name} {}{pid}{why}", millis(one.at), one.state);
+        }
+        let firsts = view.history.milestones();
+        let [waiting, starting, ready] = [firsts.waiting, firsts.starting, firsts.ready].map(|at| at.map(millis));
+        let _ = writeln!(self.text, "  firsts of {name}: waiting {waiting:?}, starting {starting:?}, ready {ready:?}");
+        self
+    }
+
     /// Compares the transcript with `tests/golden/machine/NAME.txt`.
     pub fn matches(&mut self, name: &str) {
         self.status();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clusteros_init::unit::history::KEPT;
 use clusteros_init::unit::{
     Action, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Request, Role, Signal, SpawnError, Stage, Time,
     UnitId, Wish,
@@ -51,6 +52,12 @@ pub fn stir(seed: u64) -> Result<(), String> {
         }
         if machine.deadline().is_some_and(|deadline| deadline <= now) {
             return Err(format!("a deadline that passed is still asked for: {:?}", machine.views(now)));
+        }
+    }
+    for view in machine.views(now) {
+        let count = view.history.transitions().len();
+        if count > KEPT || view.history.transitions().last().is_some_and(|one| one.state != view.state) {
+            return Err(format!("a history of {count} transitions that ends elsewhere: {view:?}"));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use clusteros_init::control::{Node, Status};
-use clusteros_init::unit::{Phase, Tally, Time, View};
+use clusteros_init::unit::{Bonds, History, Phase, Tally, Time, View};
 
 use crate::golden::{assert_golden, golden};
 
@@ -68,6 +68,8 @@ fn put(root: &Path, text: &str) {
     fs::rename(folder.join("status.new"), folder.join("status.json")).expect("replaced");
 }
 
+static NO_HISTORY: History = History::new();
+
 fn document(state: &'static str, age: Duration) -> Status {
     let asked = Tally::default();
     let view = View {
@@ -84,6 +86,8 @@ fn document(state: &'static str, age: Duration) -> Status {
         status: None,
         asked: &asked,
         pending: None,
+        history: &NO_HISTORY,
+        bonds: Bonds::default(),
     };
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(age);
     let wall = u64::try_from(wall.as_millis()).unwrap_or(0);

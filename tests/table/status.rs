@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clusteros_init::control::{Node, Status};
-use clusteros_init::unit::{Ending, Goal, Phase, Pid, Signal, Tally, Time, View, Wish};
+use clusteros_init::unit::{Bonds, Ending, Goal, History, Phase, Pid, Signal, Tally, Time, View, Wish};
 
 use crate::golden::assert_golden;
 
 const NOW: Time = Time::from_nanos(1_000_000_000_000);
 const WALL: u64 = 1_700_000_000_000;
+static NO_HISTORY: History = History::new();
 static NOTHING: Tally = Tally { taken: 0, refused: 0, refusal: None };
 
 fn view<'a>(name: &'a str, state: &'static str, seconds_ago: u64) -> View<'a> {
@@ -26,6 +27,8 @@ fn view<'a>(name: &'a str, state: &'static str, seconds_ago: u64) -> View<'a> {
         status: None,
         asked: &NOTHING,
         pending: None,
+        history: &NO_HISTORY,
+        bonds: Bonds::default(),
     }
 }
 
@@ -75,6 +78,18 @@ fn everything() -> Vec<View<'static>> {
         },
         View { why: Some("exit 78 is permanent".to_owned()), ..view("broken", "failed", 5) },
     ]
+}
+
+#[test]
+fn the_history_is_in_the_document() {
+    let mut history = History::new();
+    history.record(NOW - Duration::from_secs(90), "waiting", None);
+    history.record(NOW - Duration::from_millis(88_500), "starting", None);
+    history.record(NOW - Duration::from_secs(80), "up", Some(Pid(23)));
+    history.record(NOW - Duration::from_secs(2), "backoff", None);
+    history.explain("it was killed by SIGSEGV");
+    let status = status(&[View { history: &history, ..view("gossip", "backoff", 2) }], Phase::Running);
+    assert_golden("status-history.json", &status.to_json());
 }
 
 fn node() -> Node {
