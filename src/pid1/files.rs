@@ -1,6 +1,7 @@
 //! The files around PID 1: the table to read, the directory under `/run` to make anew.
 
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -19,8 +20,20 @@ pub const RUNTIME: &str = "/run/cluster-os";
 /// The last table without a mistake, for a machine whose table has one.
 const LAST_GOOD: &str = "/var/lib/cluster-os/last-good-table";
 
+/// Under [`RUNTIME`], by generation: the running table's files as they were read.
+pub const PUBLISHED: &str = "table";
+
 /// The files of the table as they were read, name and text.
 pub type Texts = Vec<(String, String)>;
+
+/// Where the running table came from.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// `--units FILE`; none: the usual files.
+    pub chosen: Option<PathBuf>,
+    /// The files as they were read; empty if no file made the table.
+    pub texts: Texts,
+}
 
 /// Reads the files of the table: `chosen` alone, or the usual ones. Empty if there are none.
 ///
@@ -87,6 +100,28 @@ pub fn kept() -> Texts {
     };
     paths.sort();
     paths.iter().filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?))).collect()
+}
+
+/// Publishes `texts` as `DIRECTORY/table/GENERATION/`, one file a text, for our own user alone: there may be secrets in
+/// them. Older generations go.
+///
+/// # Errors
+/// Why there is no copy, or not a whole one.
+pub fn publish(directory: &Path, texts: &Texts, generation: u64) -> io::Result<()> {
+    let all = directory.join(PUBLISHED);
+    let folder = all.join(generation.to_string());
+    fs::DirBuilder::new().mode(0o700).recursive(true).create(&folder)?;
+    for (number, (_, text)) in texts.iter().enumerate() {
+        let file = folder.join(format!("{number:03}.toml"));
+        fs::File::options().write(true).create_new(true).mode(0o600).open(file)?.write_all(text.as_bytes())?;
+    }
+    for entry in fs::read_dir(all)? {
+        let path = entry?.path();
+        if path != folder {
+            fs::remove_dir_all(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// [`RUNTIME`], made anew; none if it cannot be, which is said.

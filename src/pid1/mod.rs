@@ -26,9 +26,11 @@ pub mod logs;
 pub mod notify;
 pub mod options;
 pub mod place;
+pub mod reload;
 pub mod request;
 pub mod rescue;
 pub mod say;
+pub mod signals;
 pub mod spawn;
 pub mod status;
 pub mod sweep;
@@ -150,16 +152,16 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
             Err(errno) => log::warn!("unable to follow our parent: {}; its end is not noticed", errno.desc()),
         }
     }
-    let table = match (texts.and_then(|texts| table(texts, place)), place) {
+    let loaded = match (texts.and_then(|texts| table(texts, place)), place) {
         (Ok(None), Place::Container) if command.is_empty() && !options.wrap.pause => {
             log::error!("unable to find anything to do: there is neither a command nor {}; see --help", files::TABLE);
             return exit::CONFIGURATION;
         }
         (Ok(None), Place::Appliance) => {
             log::error!("unable to find {}; starting a shell on the console alone", files::TABLE);
-            Some(console())
+            Some((console(), Vec::new()))
         }
-        (Ok(table), _) => table,
+        (Ok(loaded), _) => loaded,
         (Err(mistakes), Place::Container) => {
             say_mistakes(&mistakes);
             return exit::CONFIGURATION;
@@ -169,6 +171,7 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
             Some(last_good())
         }
     };
+    let (table, texts) = loaded.map_or((None, Vec::new()), |(table, texts)| (Some(table), texts));
     if command.is_empty() {
         descriptor::close_inherited(inherited.split_off(0));
         // A directory that we stay in cannot be unmounted.
@@ -198,7 +201,8 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
         wrap.shape(main);
     }
     let outfit = spawn::Outfit::new(entry, command, inherited, null.as_ref().map(AsRawFd::as_raw_fd));
-    let mut verdict = match turn::Node::new(table, outfit, place, wrap.clone()) {
+    let source = files::Source { chosen: options.units.take(), texts };
+    let mut verdict = match turn::Node::new(table, source, outfit, place, wrap.clone()) {
         Ok(mut node) => node.run(options.drill),
         Err(errno) => {
             log::error!("unable to read signals: {}; nothing was started", errno.desc());
@@ -211,8 +215,8 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
     halt::halt(verdict)
 }
 
-/// The table in `texts`; none if there are none. A machine keeps a good one for the day that it has a bad one.
-fn table(texts: files::Texts, place: Place) -> Result<Option<Table>, Vec<String>> {
+/// The table in `texts`, with them; none if there are none. A machine keeps a good one for the day that it has a bad one.
+fn table(texts: files::Texts, place: Place) -> Result<Option<(Table, files::Texts)>, Vec<String>> {
     if texts.is_empty() {
         return Ok(None);
     }
@@ -222,20 +226,20 @@ fn table(texts: files::Texts, place: Place) -> Result<Option<Table>, Vec<String>
     {
         log::warn!("unable to keep the unit table for a day when it is damaged: {}; going on", say::cause(&error));
     }
-    Ok(Some(table))
+    Ok(Some((table, texts)))
 }
 
 /// What a machine starts whose table is damaged.
-fn last_good() -> Table {
+fn last_good() -> (Table, files::Texts) {
     let texts = files::kept();
     match files::table(&texts) {
         Ok(table) if !texts.is_empty() => {
             log::warn!("the unit table is damaged; starting the last good one");
-            table
+            (table, texts)
         }
         Ok(_) | Err(_) => {
             log::error!("unable to find a last good unit table; starting a shell on the console alone");
-            console()
+            (console(), Vec::new())
         }
     }
 }

@@ -48,6 +48,11 @@ impl Report {
         self.node.generation
     }
 
+    /// Where it is written, if anywhere.
+    pub fn directory(&self) -> Option<&Path> {
+        self.file.as_deref().and_then(Path::parent)
+    }
+
     /// When [`Report::refresh`] wants to be called at the latest.
     pub fn deadline(&self) -> Option<Time> {
         let answer = self.asked.map(|_| self.answer_due());

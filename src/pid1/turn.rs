@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use crate::control::signal::QUIET;
-use crate::control::{Meaning, Mode, Recipient, Wrap, meaning, wrap};
+use crate::control::{Mode, Wrap};
 use crate::sys::attire::Failure;
 use crate::sys::poll::Wait;
 use crate::sys::process::{self, Ended};
-use crate::sys::signal::{self, Received, Signals};
+use crate::sys::signal::{self, Signals};
 use crate::sys::{self, Errno, clock};
 use crate::unit::{
     self, Action, Ending, Event, Goal, Level, Machine, Options, Pid, Role, Signal, SpawnError, Table, Target, Time,
     UnitId, Verdict,
 };
 
+use super::files::Source;
 use super::ignored::Ignored;
 use super::logs::Logs;
 use super::notify::Channels;
@@ -23,43 +23,42 @@ use super::place::Place;
 use super::spawn::{Occasion, Outfit};
 use super::status::Report;
 use super::sweep::Sweep;
-use super::{conditions, drill, files, request, sweep};
+use super::{conditions, files, sweep};
 
-/// Signals taken in one turn: real-time signals queue, and a flood of them must not keep us from the children.
-const SIGNALS: usize = 256;
 /// Children reaped in one turn, before signals are looked at again.
 const DEATHS: usize = 512;
 
 /// A process that is a unit's.
-struct Process {
-    unit: UnitId,
-    role: Role,
+pub(super) struct Process {
+    pub(super) unit: UnitId,
+    pub(super) role: Role,
     /// Tells how exec went; none once it has told.
-    exec: Option<OwnedFd>,
+    pub(super) exec: Option<OwnedFd>,
 }
 
 /// PID 1: the machine, and everything it acts through.
 pub struct Node {
-    machine: Machine,
-    mode: Mode,
-    wrap: Wrap,
-    outfit: Outfit,
-    signals: Signals,
-    channels: Channels,
-    logs: Logs,
-    report: Report,
-    sweep: Sweep,
+    pub(super) machine: Machine,
+    pub(super) source: Source,
+    pub(super) mode: Mode,
+    pub(super) wrap: Wrap,
+    pub(super) outfit: Outfit,
+    pub(super) signals: Signals,
+    pub(super) channels: Channels,
+    pub(super) logs: Logs,
+    pub(super) report: Report,
+    pub(super) sweep: Sweep,
     /// A sweep with this signal was answered from memory; look again when the dead of this turn are reaped.
-    sweep_again: Option<Signal>,
+    pub(super) sweep_again: Option<Signal>,
     /// The units' processes that are not reaped.
-    processes: BTreeMap<i32, Process>,
+    pub(super) processes: BTreeMap<i32, Process>,
     /// Dead, and not reaped yet.
-    dying: Option<i32>,
+    pub(super) dying: Option<i32>,
     /// There may be more dead than one turn reaps.
-    more: bool,
-    ignored: Ignored,
-    wait: Wait,
-    verdict: Option<Verdict>,
+    pub(super) more: bool,
+    pub(super) ignored: Ignored,
+    pub(super) wait: Wait,
+    pub(super) verdict: Option<Verdict>,
 }
 
 impl Node {
@@ -67,7 +66,7 @@ impl Node {
     ///
     /// # Errors
     /// There is no descriptor for signals; without it PID 1 is deaf.
-    pub fn new(table: Table, outfit: Outfit, place: Place, wrap: Option<Wrap>) -> Result<Node, Errno> {
+    pub fn new(table: Table, source: Source, outfit: Outfit, place: Place, wrap: Option<Wrap>) -> Result<Node, Errno> {
         let signals = Signals::open()?;
         let now = time();
         let (mode, budget, goal) = match place {
@@ -96,6 +95,7 @@ impl Node {
         let options = Options { seed: seed(), budget, goal };
         Ok(Node {
             machine: Machine::new(table, skips, options, now),
+            source,
             mode,
             wrap: wrap.unwrap_or_default(),
             outfit,
@@ -116,6 +116,7 @@ impl Node {
 
     /// Runs the node to its end. `breakable`: signals break it, for a drill.
     pub fn run(&mut self, breakable: bool) -> Verdict {
+        self.publish();
         loop {
             self.tell(Event::Tick);
             if let Some(verdict) = self.verdict {
@@ -155,7 +156,7 @@ impl Node {
     }
 
     /// Tells the machine and does everything that it answers.
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         self.machine.handle(time(), event);
         while self.verdict.is_none()
             && let Some(action) = self.machine.next(time())
@@ -236,76 +237,6 @@ impl Node {
         }
     }
 
-    fn take_signals(&mut self, breakable: bool) {
-        for _ in 0..SIGNALS {
-            let Some(received) = self.signals.next() else { return };
-            if breakable {
-                drill::break_at(received.signal);
-            }
-            // Our own: SIGPIPE from a write of ours, which has told us so already.
-            if received.pid != process::own_pid() {
-                self.obey(received);
-            }
-        }
-    }
-
-    fn obey(&mut self, received: Received) {
-        let name = unit::signal::name(Signal(received.signal));
-        match meaning(received.signal, self.mode) {
-            Meaning::Child => {}
-            Meaning::Shutdown(goal) => {
-                if !self.ignored.hushed(time(), received.signal) {
-                    log::info!("pid {} user {} asks to shut down ({name})", received.pid, received.user);
-                }
-                self.tell(Event::Shutdown(goal));
-            }
-            Meaning::Status => self.report.ask(received.value == Some(QUIET)),
-            Meaning::Request => self.take_request(received),
-            Meaning::Forward if self.wrap.shuts_down(received.signal) => self.tell(Event::Shutdown(Goal::Exit)),
-            Meaning::Forward => self.forward(received.signal),
-            Meaning::Ignore(_) | Meaning::NotYet(_) if self.ignored.hushed(time(), received.signal) => {}
-            Meaning::Ignore(reason) => {
-                log::info!("{name} from pid {} user {} is ignored: {reason}", received.pid, received.user);
-            }
-            Meaning::NotYet(what) => log::warn!("unable to {what}: this version cannot; {name} is ignored"),
-        }
-    }
-
-    fn take_request(&mut self, received: Received) {
-        match request::read(received, self.report.generation(), self.machine.table()) {
-            Ok(request) => self.tell(Event::Request(request)),
-            Err(text) => {
-                if !self.ignored.hushed(time(), received.signal) {
-                    log::warn!("{text}");
-                }
-                self.machine.refuse(text);
-            }
-        }
-    }
-
-    fn forward(&mut self, number: i32) {
-        self.tell(Event::Forwarded(Signal(number)));
-        let Some(passed) = self.wrap.passes(number) else {
-            log::debug!("{} is dropped, as asked", unit::signal::name(Signal(number)));
-            return;
-        };
-        let units = &self.machine.table().units;
-        let main = self.processes.iter().find(|(_, process)| {
-            process.role == Role::Main && units.get(process.unit.index()).is_some_and(|unit| unit.main)
-        });
-        if let Some((pid, _)) = main {
-            log::debug!("passing {} on to pid {pid}", unit::signal::name(passed));
-            // That it is gone is no error.
-            let _ = match self.wrap.to {
-                Some(Recipient::Child) => signal::send(*pid, passed.0),
-                Some(Recipient::Group) | None => signal::send_group(*pid, passed.0),
-            };
-        } else if self.mode == Mode::Command && wrap::ends(passed) {
-            // It could not be started yet, or has ended and its orphans have not.
-            self.tell(Event::Shutdown(Goal::Exit));
-        }
-    }
-
     fn say_reaped(&self, pid: i32) {
         let level = if self.wrap.tell_reaped { log::Level::Warn } else { log::Level::Debug };
         log::log!(level, "an orphan, pid {pid}, has ended and is reaped");
@@ -380,7 +311,7 @@ fn ending(ended: Ended) -> Ending {
     }
 }
 
-fn time() -> Time {
+pub(super) fn time() -> Time {
     Time::from_nanos(clock::boottime())
 }
 

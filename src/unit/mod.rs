@@ -10,6 +10,7 @@ pub mod assignment;
 pub mod attributes;
 mod backoff;
 mod bonds;
+pub mod difference;
 mod draft;
 pub mod duration;
 mod ends;
@@ -39,6 +40,7 @@ pub mod words;
 
 pub use attributes::{Attributes, Stage};
 pub use bonds::Bonds;
+pub use difference::{Difference, Fate, difference};
 pub use event::{
     Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Tally, Target, Verdict, View,
     Wish,
