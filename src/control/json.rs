@@ -1,5 +1,7 @@
 //! A writer of JSON objects: PID 1 writes one document and reads none, so that this is all it needs.
 
+use crate::unit::snapshot::page::quote;
+
 /// An object in the making.
 #[derive(Debug)]
 pub struct Object {
@@ -84,21 +86,10 @@ fn null() -> String {
     "null".to_owned()
 }
 
-/// `text` as a JSON string: quotes, backslashes and control characters escaped (RFC 8259, section 7). DEL and the C1 controls
-/// are escaped too, because the document is also shown on terminals.
+/// `text` as a JSON string (RFC 8259, section 7).
 fn quoted(text: &str) -> String {
-    let mut out = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            // Every control character is below U+0100, so that one escape is enough.
-            letter if letter.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
-            letter => out.push(letter),
-        }
-    }
-    out.push('"');
+    let mut out = String::new();
+    quote(text, &mut out);
     out
 }
 

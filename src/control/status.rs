@@ -278,6 +278,7 @@ impl Passage {
 pub fn ending(how: Ending) -> String {
     match how {
         Ending::Code(code) => format!("exit {code}"),
+        Ending::Lost => "not known".to_owned(),
         Ending::Signal { signal, core } => {
             let name = signal::name(signal);
             let name = name.strip_prefix("signal ").unwrap_or(&name);

@@ -28,6 +28,8 @@ pub enum Ending {
         /// Whether it left a core dump.
         core: bool,
     },
+    /// Nobody knows: it was gone when PID 1, which had broken, went on.
+    Lost,
 }
 
 /// Which of a unit's processes.

@@ -14,8 +14,8 @@ const REASON: usize = 160;
 /// The last transitions of a unit, oldest first, never more than [`KEPT`], and its [`Milestones`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
-    last: VecDeque<Transition>,
-    milestones: Milestones,
+    pub(super) last: VecDeque<Transition>,
+    pub(super) milestones: Milestones,
 }
 
 /// One change of state.

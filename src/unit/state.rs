@@ -71,7 +71,7 @@ pub(super) enum Why {
 }
 
 /// One unit's state and memory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Cell {
     pub state: State,
     /// When it entered the state.
@@ -276,15 +276,17 @@ impl super::table::ExitRule {
         match (self, how) {
             (Self::Code(code), Ending::Code(exited)) => code == exited,
             (Self::Signal(signal), Ending::Signal { signal: by, .. }) => signal == by,
-            (Self::Code(_), Ending::Signal { .. }) | (Self::Signal(_), Ending::Code(_)) => false,
+            (Self::Code(_), Ending::Signal { .. } | Ending::Lost)
+            | (Self::Signal(_), Ending::Code(_) | Ending::Lost) => false,
         }
     }
 }
 
-/// The exit status that a shell would give: the code, or 128 + N after signal N.
+/// The exit status that a shell would give: the code, or 128 + N after signal N. That of nobody knows what is 70: PID 1 broke.
 pub(super) fn status(how: Ending) -> u8 {
     match how {
         Ending::Code(code) => code,
         Ending::Signal { signal: Signal(number), .. } => u8::try_from(128_i32.saturating_add(number)).unwrap_or(255),
+        Ending::Lost => 70,
     }
 }

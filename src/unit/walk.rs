@@ -52,7 +52,7 @@ impl Machine {
     }
 
     /// Dependencies first, so that a bind that is itself leaving takes those bound to it along.
-    fn mark_leaving(&mut self) {
+    pub(super) fn mark_leaving(&mut self) {
         for id in &self.links.order {
             let (Some(unit), Some(cell)) = (self.table.units.get(id.index()), self.cells.get(id.index())) else {
                 continue;

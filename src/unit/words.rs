@@ -175,6 +175,7 @@ fn shown(who: Option<&Who>) -> String {
 pub fn ending(how: Ending) -> String {
     match how {
         Ending::Code(code) => format!("exited with status {code}"),
+        Ending::Lost => "ended while PID 1 was broken, and how is not known".to_owned(),
         Ending::Signal { signal, core } => {
             let name = signal::name(signal);
             let sig = if name.starts_with("signal") { "" } else { "SIG" };

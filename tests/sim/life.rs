@@ -1,10 +1,11 @@
 //! One seeded lifetime of a node, with the invariants that must hold at every step.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Action, Ending, Event, Goal, Kind, Machine, Options, Pid, Ready, Request, Restart, Role, Signal, Table, Target,
-    Time, UnitId, Wish,
+    Action, Ending, Event, Goal, Kind, Machine, Options, Pid, Ready, Request, Restart, Role, Scribe, Signal, Snapshot,
+    Table, Target, Time, UnitId, Wish,
 };
 
 use crate::dice::Dice;
@@ -31,10 +32,29 @@ pub struct Life {
     main_ended: Option<Ending>,
     halted: bool,
     trace: bool,
+    renewal: Renewal,
 }
 
-/// Lives one life. `Err` says which invariant broke.
+/// Lives one life; how many steps it took. `Err` says which invariant broke.
 pub fn live(seed: u64, trace: bool) -> Result<u64, String> {
+    lived(seed, trace, Renewal::default()).map(|(steps, _)| steps)
+}
+
+/// Lives one life twice, the second time with a machine that is replaced by its resumed copy again and again. `Err` says what
+/// was not the same.
+pub fn live_renewed(seed: u64) -> Result<u64, String> {
+    let seen = |dice| Renewal { dice, seen: Some(DefaultHasher::new()), scribe: Scribe::default(), count: 0 };
+    let (steps, plain) = lived(seed, false, seen(None))?;
+    let (again, renewed) = lived(seed, false, seen(Some(Dice::new(!seed))))?;
+    let acts = |renewal: Renewal| renewal.seen.map(|seen| seen.finish());
+    let count = renewed.count;
+    if steps != again || acts(plain) != acts(renewed) {
+        return Err(format!("{steps} steps without renewal, {again} with {count}; or what was done is not the same"));
+    }
+    Ok(count)
+}
+
+fn lived(seed: u64, trace: bool, renewal: Renewal) -> Result<(u64, Renewal), String> {
     let mut dice = Dice::new(seed);
     let table = tables::table(&mut dice);
     let skips =
@@ -54,13 +74,51 @@ pub fn live(seed: u64, trace: bool) -> Result<u64, String> {
         main_ended: None,
         halted: false,
         trace,
+        renewal,
     };
     if trace {
         for unit in &table.units {
             eprintln!("{unit:?}");
         }
     }
-    life.run(&mut dice, &table)
+    life.run(&mut dice, &table).map(|steps| (steps, life.renewal))
+}
+
+/// Replaces a machine by its resumed copy at random moments, and remembers what is done.
+#[derive(Default)]
+pub struct Renewal {
+    dice: Option<Dice>,
+    seen: Option<DefaultHasher>,
+    scribe: Scribe,
+    count: u64,
+}
+
+impl Renewal {
+    fn perhaps(&mut self, machine: &mut Machine) -> Result<(), String> {
+        let Some(dice) = &mut self.dice else { return Ok(()) };
+        if !dice.chance(4) {
+            return Ok(());
+        }
+        let mut text = String::new();
+        self.scribe.write(machine, &mut text);
+        let refused = |why| format!("a snapshot is refused: {why}\n{text}");
+        let mut copy =
+            Snapshot::parse(&text).and_then(|read| read.machine(machine.table().clone())).map_err(refused)?;
+        let mut again = String::new();
+        Scribe::default().write(&copy, &mut again);
+        if text != again {
+            return Err(format!("the copy is another one:\n{text}\n{again}"));
+        }
+        std::mem::swap(machine, &mut copy);
+        self.count += 1;
+        Ok(())
+    }
+
+    fn see(&mut self, now: Time, action: &Action) {
+        if let Some(seen) = &mut self.seen {
+            (now, format!("{action:?}")).hash(seen);
+        }
+    }
 }
 
 impl Life {
@@ -192,7 +250,10 @@ impl Life {
 
     fn drain(&mut self) -> Result<(), String> {
         let mut actions = 0;
+        self.renewal.perhaps(&mut self.machine)?;
         while let Some(action) = self.machine.next(self.now) {
+            self.renewal.see(self.now, &action);
+            self.renewal.perhaps(&mut self.machine)?;
             actions += 1;
             if actions > 2_000 {
                 return Err(format!("one event led to 2,000 actions; the last: {action:?}"));
@@ -241,6 +302,7 @@ impl Life {
                 let expected = match self.main_ended {
                     Some(Ending::Code(code)) => code,
                     Some(Ending::Signal { signal, .. }) => 128 + signal.0 as u8,
+                    Some(Ending::Lost) => 70,
                     None => verdict.status,
                 };
                 let not_execed = self.main_ended == Some(Ending::Code(127)) && matches!(verdict.status, 126 | 127);

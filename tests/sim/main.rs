@@ -23,6 +23,13 @@ fn every_lifetime_keeps_the_invariants() {
 }
 
 #[test]
+fn a_renewed_machine_goes_on_as_if_nothing_had_been() {
+    many("renewed lifetimes", 20, |seed| {
+        life::live_renewed(seed).unwrap_or_else(|broken| panic!("renewed lifetime of seed {seed}: {broken}"))
+    });
+}
+
+#[test]
 fn no_event_at_no_time_breaks_the_machine() {
     many("soups", 10, |seed| {
         soup::stir(seed).unwrap_or_else(|broken| panic!("soup of seed {seed}: {broken}"));
