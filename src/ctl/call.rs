@@ -1,24 +1,33 @@
 //! What was typed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::commands::{COMMANDS, Words};
+use super::commands;
 use super::logs::Wanted;
+use super::typed::Typed;
 use crate::unit::{Goal, Wish, suggest};
 
 /// One command with its options.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Call {
     Help,
+    /// The page of the command with this name.
+    HelpOf(String),
     HelpUnits,
     Version,
     Status(Asked),
-    Check { root: PathBuf, files: Vec<PathBuf> },
+    Check {
+        root: PathBuf,
+        files: Vec<PathBuf>,
+    },
     Logs(Wanted),
     Request(Demand),
-    Shutdown { goal: Goal, of: Whom },
+    Shutdown {
+        goal: Goal,
+        of: Whom,
+    },
 }
 
 /// The options of `status`.
@@ -26,6 +35,8 @@ pub(super) enum Call {
 pub(super) struct Asked {
     pub json: bool,
     pub watch: bool,
+    /// The units; none: all, in a table.
+    pub units: Vec<String>,
     pub of: Whom,
 }
 
@@ -41,28 +52,35 @@ pub(super) struct Demand {
 }
 
 /// Which node is meant.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Whom {
     pub pid: Option<i32>,
     pub root: Option<PathBuf>,
 }
 
 impl Whom {
-    /// Takes the option if it says which node; whether it did.
-    fn take(&mut self, name: &str, value: Option<OsString>, words: Words<'_>) -> Result<bool, String> {
-        match name {
-            "--pid" => self.pid = Some(process(value, words)?),
-            "--root" => self.root = Some(folder(value, words)?),
-            _ => return Ok(false),
-        }
-        Ok(true)
+    /// The node that the options name.
+    pub fn read(typed: &Typed) -> Result<Whom, String> {
+        Ok(Whom {
+            pid: typed.value("--pid").map(process).transpose()?,
+            root: typed.value("--root").map(folder).transpose()?,
+        })
     }
 
-    /// A request needs somebody who takes it.
-    fn somebody(self) -> Result<Whom, String> {
-        match self {
+    /// The node that the options name, of which something is to be asked: that needs somebody who takes it.
+    pub fn somebody(typed: &Typed) -> Result<Whom, String> {
+        match Whom::read(typed)? {
             Whom { pid: None, root: Some(_) } => Err("--root alone says where, not who; add --pid".to_owned()),
             whom => Ok(whom),
+        }
+    }
+
+    /// Where the root of the node is.
+    pub fn root(&self) -> PathBuf {
+        match (&self.root, self.pid) {
+            (Some(root), _) => root.clone(),
+            (None, Some(pid)) => PathBuf::from(format!("/proc/{pid}/root")),
+            (None, None) => PathBuf::from("/"),
         }
     }
 }
@@ -78,119 +96,71 @@ impl Call {
             "--version" | "-V" => return nothing_more(Call::Version, &mut arguments),
             _ => {}
         }
-        if let Some(known) = COMMANDS.iter().find(|known| known.names.contains(&name.as_ref())) {
-            return (known.read)(&name, &mut arguments);
-        }
-        let names = COMMANDS.iter().flat_map(|known| known.names).copied();
-        let meant = suggest::nearest(&name, names).map(|near| format!(" (did you mean {near:?}?)"));
-        Err(format!("there is no command {name:?}{}", meant.unwrap_or_default()))
+        let Some(known) = commands::find(&name) else {
+            let meant = suggest::nearest(&name, commands::names()).map(|near| format!(" (did you mean {near:?}?)"));
+            return Err(format!("there is no command {name:?}{}", meant.unwrap_or_default()));
+        };
+        let typed = Typed::read(known, &name, arguments)?;
+        if typed.help { Ok(Call::HelpOf(name.into_owned())) } else { (known.read)(&name, typed) }
     }
 }
 
-/// `help`.
-pub(super) fn help(words: Words<'_>) -> Result<Call, String> {
-    match words.next() {
-        None => Ok(Call::Help),
-        Some(page) if page == "units" => nothing_more(Call::HelpUnits, words),
-        Some(page) => Err(format!("there is no page {page:?}")),
-    }
-}
-
-fn nothing_more(call: Call, words: Words<'_>) -> Result<Call, String> {
+fn nothing_more(call: Call, words: &mut dyn Iterator<Item = OsString>) -> Result<Call, String> {
     match words.next() {
         None => Ok(call),
         Some(more) => Err(format!("{more:?} is one argument too many")),
     }
 }
 
+/// `help`.
+pub(super) fn help(typed: &Typed) -> Result<Call, String> {
+    Ok(match typed.operands.first() {
+        None => Call::Help,
+        Some(page) if page == "units" => Call::HelpUnits,
+        Some(page) => Call::HelpOf(page.to_string_lossy().into_owned()),
+    })
+}
+
 /// `status`.
-pub(super) fn status(words: Words<'_>) -> Result<Call, String> {
-    let mut asked = Asked::default();
-    while let Some(argument) = words.next() {
-        let (name, value) = split(&argument);
-        match name.as_str() {
-            "--json" if value.is_none() => asked.json = true,
-            "--watch" if value.is_none() => asked.watch = true,
-            _ if asked.of.take(&name, value, words)? => {}
-            _ => return Err(format!("status takes no {argument:?}")),
-        }
-    }
-    Ok(Call::Status(asked))
+pub(super) fn status(typed: &Typed) -> Result<Call, String> {
+    let (json, watch) = (typed.has("--json"), typed.has("--watch"));
+    Ok(Call::Status(Asked { json, watch, units: typed.units(), of: Whom::read(typed)? }))
 }
 
 /// `start`, `stop`, `restart`.
-pub(super) fn request(wish: Wish, words: Words<'_>) -> Result<Call, String> {
-    let (mut units, mut wait, mut of): (Vec<String>, _, _) = (Vec::new(), None, Whom::default());
-    while let Some(argument) = words.next() {
-        let (name, value) = split(&argument);
-        match name.as_str() {
-            "--wait" => {
-                let seconds = value.map_or(Some(WAIT.as_secs()), |text| text.to_string_lossy().parse().ok());
-                wait = Some(Duration::from_secs(seconds.ok_or("--wait needs a number of seconds")?));
-            }
-            _ if of.take(&name, value, words)? => {}
-            _ if name.starts_with('-') => return Err(format!("{} takes no {argument:?}", wish.word())),
-            _ if units.contains(&name) => {}
-            _ => units.push(name),
+pub(super) fn request(wish: Wish, typed: &Typed) -> Result<Call, String> {
+    let wait = typed.value("--wait").map(|value| match value.to_str() {
+        Some("") => Ok(WAIT),
+        text => {
+            text.and_then(|text| text.parse().ok()).map(Duration::from_secs).ok_or("--wait needs a number of seconds")
         }
-    }
-    if units.is_empty() {
-        return Err(format!("{} needs the name of a unit", wish.word()));
-    }
-    Ok(Call::Request(Demand { wish, units, wait, of: of.somebody()? }))
+    });
+    Ok(Call::Request(Demand { wish, units: typed.units(), wait: wait.transpose()?, of: Whom::somebody(typed)? }))
 }
 
 /// `shutdown` and its kin.
-pub(super) fn shutdown(goal: Goal, words: Words<'_>) -> Result<Call, String> {
-    let mut of = Whom::default();
-    while let Some(argument) = words.next() {
-        let (name, value) = split(&argument);
-        if !of.take(&name, value, words)? {
-            return Err(format!("a shutdown takes no {argument:?}"));
-        }
-    }
-    Ok(Call::Shutdown { goal, of: of.somebody()? })
+pub(super) fn shutdown(goal: Goal, typed: &Typed) -> Result<Call, String> {
+    Ok(Call::Shutdown { goal, of: Whom::somebody(typed)? })
 }
 
 /// `check`.
-pub(super) fn check(words: Words<'_>) -> Result<Call, String> {
-    let mut root = PathBuf::from("/");
-    let mut files = Vec::new();
-    while let Some(argument) = words.next() {
-        let (name, value) = split(&argument);
-        match name.as_str() {
-            "--root" => root = folder(value, words)?,
-            "--" => files.extend((&mut *words).map(PathBuf::from)),
-            option if option.starts_with('-') => return Err(format!("check takes no {argument:?}")),
-            _ => files.push(PathBuf::from(argument)),
-        }
-    }
-    Ok(Call::Check { root, files })
+pub(super) fn check(typed: Typed) -> Result<Call, String> {
+    let root = typed.value("--root").map(folder).transpose()?.unwrap_or_else(|| PathBuf::from("/"));
+    Ok(Call::Check { root, files: typed.operands.into_iter().map(PathBuf::from).collect() })
 }
 
 /// How long `--wait` waits if it is not said.
 const WAIT: Duration = Duration::from_secs(60);
 
-/// `--name=value` as its two halves; anything else as it is.
-pub(super) fn split(argument: &OsString) -> (String, Option<OsString>) {
-    let text = argument.to_string_lossy();
-    match text.split_once('=') {
-        Some((name, value)) if name.starts_with("--") => (name.to_owned(), Some(value.into())),
-        _ => (text.into_owned(), None),
-    }
-}
-
 /// The value of `--pid`.
-pub(super) fn process(value: Option<OsString>, words: Words<'_>) -> Result<i32, String> {
-    let text = value.or_else(|| words.next()).unwrap_or_default();
-    let pid = text.to_string_lossy().parse().ok().filter(|pid| *pid > 0);
+fn process(value: &OsStr) -> Result<i32, String> {
+    let pid = value.to_str().and_then(|text| text.parse().ok()).filter(|pid| *pid > 0);
     pid.ok_or_else(|| "--pid needs the number of a process".to_owned())
 }
 
 /// The value of `--root`.
-pub(super) fn folder(value: Option<OsString>, words: Words<'_>) -> Result<PathBuf, String> {
-    let folder = value.or_else(|| words.next()).filter(|folder| !folder.is_empty());
-    folder.map(PathBuf::from).ok_or_else(|| "--root needs a folder".to_owned())
+fn folder(value: &OsStr) -> Result<PathBuf, String> {
+    if value.is_empty() { Err("--root needs a folder".to_owned()) } else { Ok(PathBuf::from(value)) }
 }
 
 #[cfg(test)]
@@ -208,8 +178,10 @@ mod tests {
         assert_eq!(words("--version"), Ok(Call::Version));
         assert_eq!(words("status"), Ok(Call::Status(Asked::default())));
         let of = || Whom { pid: Some(7), root: Some("/r".into()) };
-        let all = Asked { json: true, watch: true, of: of() };
-        assert_eq!(words("status --json --watch --pid 7 --root=/r"), Ok(Call::Status(all)));
+        let all = Asked { json: true, watch: true, units: vec!["a".to_owned()], of: of() };
+        assert_eq!(words("status --json --watch a --pid 7 --root=/r a"), Ok(Call::Status(all)));
+        assert_eq!(words("help stop"), Ok(Call::HelpOf("stop".to_owned())));
+        assert_eq!(words("halt --help"), Ok(Call::HelpOf("halt".to_owned())));
         assert_eq!(words("check"), Ok(Call::Check { root: "/".into(), files: vec![] }));
         let files = vec!["a.toml".into(), "-b".into()];
         assert_eq!(words("check --root /r a.toml -- -b"), Ok(Call::Check { root: "/r".into(), files }));
@@ -238,11 +210,8 @@ mod tests {
             ("stop --wait=soon a", "--wait needs a number of seconds"),
             ("restart --force a", "restart takes no \"--force\""),
             ("stop a --root /r", "--root alone says where, not who; add --pid"),
-            ("reboot now", "a shutdown takes no \"now\""),
-            ("help me", "there is no page \"me\""),
+            ("reboot now", "reboot takes no \"now\""),
             ("--version 2", "\"2\" is one argument too many"),
-            ("status all", "status takes no \"all\""),
-            ("status --json=1", "status takes no \"--json=1\""),
             ("status --pid", "--pid needs the number of a process"),
             ("status --pid 0", "--pid needs the number of a process"),
             ("status --pid=-1", "--pid needs the number of a process"),

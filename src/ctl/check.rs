@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use log::error;
 
-use super::{CONFIGURATION, reason, shown};
+use super::code::CONFIGURATION;
+use super::{reason, shown};
 use crate::unit::{Table, UnitId, read};
 
 /// Says whether `files`, or without any those of the node under `root`, make a good table.

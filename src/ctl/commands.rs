@@ -1,112 +1,204 @@
-//! The one table of commands: what is parsed, what `initctl help` shows, what is suggested.
-
-use std::ffi::OsString;
-use std::fmt::Write;
+//! The one table of commands: what is parsed, and what help, completions and the man page say.
 
 use super::call::{self, Call};
+use super::code::{ABSENT, CONFIGURATION, DOWN, NO, OK, USAGE};
 use super::logs::Wanted;
-use crate::unit::Goal;
-use crate::unit::Wish;
-
-/// What follows a command's name.
-pub(super) type Words<'a> = &'a mut dyn Iterator<Item = OsString>;
+use super::typed::Typed;
+use crate::unit::{Goal, Wish};
 
 /// A command.
 pub(super) struct Command {
-    /// Its names; all but `shutdown`'s stand for one thing.
+    /// Its names; those of one row differ in what they ask PID 1 for.
     pub names: &'static [&'static str],
-    /// What may follow the names.
-    pub usage: &'static str,
-    /// What it does, line by line.
+    /// What it is for, in a line.
+    pub brief: &'static str,
+    /// What it does; an empty line parts paragraphs.
     pub text: &'static str,
-    /// Reads what follows the name.
-    pub read: fn(&str, Words<'_>) -> Result<Call, String>,
+    pub options: &'static [Flag],
+    pub operands: Operands,
+    /// What its exit codes mean, beside those of a wrong command line.
+    pub codes: &'static [(u8, &'static str)],
+    /// What was typed after the name, as a call; else what is wrong with it.
+    pub read: fn(&str, Typed) -> Result<Call, String>,
 }
+
+/// An option.
+pub(super) struct Flag {
+    /// Its spellings.
+    pub names: &'static [&'static str],
+    pub value: Value,
+    pub text: &'static str,
+}
+
+/// What follows an option.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value {
+    None,
+    /// After a space or `=`.
+    Must(&'static str, Kind),
+    /// Only after `=`.
+    May(&'static str),
+}
+
+/// What a value is, for who completes it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Process,
+    Folder,
+}
+
+/// What follows the options.
+pub(super) enum Operands {
+    None,
+    /// Names of units, at least so many.
+    Units(usize),
+    Files,
+    /// One of these words: how they are called, which they are, and whether one must be there.
+    Word {
+        label: &'static str,
+        words: fn() -> Vec<&'static str>,
+        needed: bool,
+    },
+}
+
+const PID: Flag = Flag {
+    names: &["--pid"],
+    value: Value::Must("PID", Kind::Process),
+    text: "the node whose PID 1 is the process PID here: a container, seen from outside",
+};
+const ROOT: Flag = Flag {
+    names: &["--root"],
+    value: Value::Must("DIR", Kind::Folder),
+    text: "the node's root is DIR; nobody is asked unless --pid says who",
+};
+const ROOT_OF: Flag = Flag { text: "the node's root is DIR; needs --pid, which says who is asked", ..ROOT };
 
 /// Every command, in the order of the page.
 pub(super) const COMMANDS: &[Command] = &[
     Command {
         names: &["status"],
-        usage: "[--json] [--watch] [--pid PID] [--root DIR]",
+        brief: "the units, their states, and why",
         text: "\
-The units, their states, and why. Asks PID 1 to write its status document anew (USR1) and shows it; where that is not
-permitted, shows the document as it is and says so.
-  --json      the document itself
-  --watch     again at every change, until interrupted
-  --pid PID   of the node whose PID 1 is the process PID here: a container, seen from outside
-  --root DIR  the node's root is DIR; nobody is asked unless --pid says who
-Exit code: 0 if every unit that is not off is up, done or skipped; 3 if there is no status to be had; else 1.",
-        read: |_, words| call::status(words),
+Asks PID 1 to write its status document anew (USR1) and shows it: one line a unit, or of each UNIT all that is known. Where \
+asking is not permitted, shows the document as it is and says so.",
+        options: &[
+            Flag { names: &["--json"], value: Value::None, text: "the document itself" },
+            Flag { names: &["--watch"], value: Value::None, text: "again at every change, until interrupted" },
+            PID,
+            ROOT,
+        ],
+        operands: Operands::Units(0),
+        codes: &[
+            (OK, "every unit that is not off is up, done or skipped; with UNIT: each of them is"),
+            (NO, "one is not; or the document cannot be read"),
+            (DOWN, "with UNIT: one of them is not"),
+            (ABSENT, "there is no status to be had"),
+        ],
+        read: |_, typed| call::status(&typed),
     },
     Command {
         names: &["start", "stop", "restart"],
-        usage: "UNIT... [--wait[=SECONDS]] [--pid PID] [--root DIR]",
+        brief: "start, stop or restart units",
         text: "\
-Asks PID 1, by a queued signal, to start units whatever their backoff, to stop them and keep them stopped, or to stop and
-start them. Ends when PID 1 has taken the requests or refused them.
-  --wait[=SECONDS]  until the units are up or done, or off; at most so long (60 seconds)
-  --pid, --root     as for status; --root needs --pid
-Exit code: 0 if done (without --wait: if taken); 1 if refused, failed, or not done in time; 3 if no PID 1 of ours answers;
-64 if there is no such unit. Nothing is asked unless all of them are there.",
-        read: |name, words| {
+Asks PID 1, by a queued signal, to start units whatever their backoff, to stop them and keep them stopped, or to stop and \
+start them. Ends when PID 1 has taken the requests or refused them. Nothing is asked unless all the units are there.",
+        options: &[
+            Flag {
+                names: &["--wait"],
+                value: Value::May("SECONDS"),
+                text: "until the units are up or done, or off; at most so long (60 seconds)",
+            },
+            PID,
+            ROOT_OF,
+        ],
+        operands: Operands::Units(1),
+        codes: &[
+            (OK, "done; without --wait: taken"),
+            (NO, "refused, failed, or not done in time"),
+            (USAGE, "there is no such unit"),
+            (ABSENT, "no PID 1 of ours answers"),
+        ],
+        read: |name, typed| {
             let wish = [Wish::Start, Wish::Stop, Wish::Restart].into_iter().find(|wish| wish.word() == name);
-            call::request(wish.unwrap_or(Wish::Start), words)
+            call::request(wish.unwrap_or(Wish::Start), &typed)
         },
     },
     Command {
         names: &["shutdown", "poweroff", "reboot", "halt"],
-        usage: "[--pid PID] [--root DIR]",
+        brief: "end the node",
         text: "\
-Asks PID 1 for an orderly shutdown, by RTMIN+4 (shutdown, poweroff), RTMIN+5 (reboot) or RTMIN+3 (halt), and does not wait
-for it. In a container each of them ends the container. Asked again, no timeout lasts longer than a second; a third time
-kills. Exit code: 0 if asked; 1 if not permitted; 3 if PID 1 is not ours.",
-        read: |name, words| {
+Asks PID 1 for an orderly shutdown, by RTMIN+4 (shutdown, poweroff), RTMIN+5 (reboot) or RTMIN+3 (halt), and does not wait \
+for it. In a container each of them ends the container. Asked again, no timeout lasts longer than a second; a third time \
+kills.",
+        options: &[PID, ROOT_OF],
+        operands: Operands::None,
+        codes: &[(OK, "asked"), (NO, "not permitted"), (ABSENT, "PID 1 is not ours, or does not answer")],
+        read: |name, typed| {
             let goal = match name {
                 "reboot" => Goal::Reboot,
                 "halt" => Goal::Halt,
                 _ => Goal::PowerOff,
             };
-            call::shutdown(goal, words)
+            call::shutdown(goal, &typed)
         },
     },
     Command {
         names: &["logs"],
-        usage: "[-f] [-n N] [--pid PID] [--root DIR] [UNIT...]",
+        brief: "what units wrote",
         text: "\
-The last lines of UNITs, or without any of all units and of PID 1 itself (init), by time; those from before the last
-restart, too. With more than one unit each line begins with the unit's name.
-  -f, --follow       also what is written from now on, until interrupted
-  -n, --lines N      so many lines, or \"all\"; 100 if not said
-  --pid, --root      as for status
-Exit code: 0; 1 if nothing can be shown.",
-        read: |_, words| Wanted::parse(words).map(Call::Logs),
+The last lines of UNITs, or without any of all units and of PID 1 itself (init), by time; those from before the last \
+restart, too. With more than one unit each line begins with the unit's name.",
+        options: &[
+            Flag {
+                names: &["-f", "--follow"],
+                value: Value::None,
+                text: "also what is written from now on, until interrupted",
+            },
+            Flag {
+                names: &["-n", "--lines"],
+                value: Value::Must("N", Kind::Text),
+                text: "so many lines, or \"all\"; 100 if not said",
+            },
+            PID,
+            ROOT,
+        ],
+        operands: Operands::Units(0),
+        codes: &[(OK, "shown"), (NO, "nothing can be shown")],
+        read: |_, typed| Wanted::read(&typed).map(Call::Logs),
     },
     Command {
         names: &["check"],
-        usage: "[--root DIR] [FILE...]",
+        brief: "what is wrong with a unit table",
         text: "\
-Reads FILEs in this order as one unit table, or without any the node's own (/etc/cluster-os/units.toml, then
-/etc/cluster-os/units.d/*.toml), and says every mistake. Exit code: 0 if there is none; else 78.",
-        read: |_, words| call::check(words),
+Reads FILEs in this order as one unit table, or without any the node's own (/etc/cluster-os/units.toml, then \
+/etc/cluster-os/units.d/*.toml), and says every mistake.",
+        options: &[Flag { text: "the node's root is DIR", ..ROOT }],
+        operands: Operands::Files,
+        codes: &[(OK, "there is no mistake"), (CONFIGURATION, "there is one")],
+        read: |_, typed| call::check(typed),
     },
     Command {
         names: &["help"],
-        usage: "[units]",
-        text: "This page; the keys of the unit table.",
-        read: |_, words| call::help(words),
+        brief: "this page, that of a command, or the keys of the unit table",
+        text: "As COMMAND --help. The page `units` has the keys of the unit table.",
+        options: &[],
+        operands: Operands::Word { label: "COMMAND|units", words: pages, needed: false },
+        codes: &[],
+        read: |_, typed| call::help(&typed),
     },
 ];
 
-/// The page of `initctl help`.
-pub(super) fn help() -> String {
-    let mut page = "initctl: what PID 1 runs, and whether its table is right\n\n".to_owned();
-    for command in COMMANDS {
-        let _ = writeln!(page, "  initctl {} {}", command.names.join("|"), command.usage);
-        for line in command.text.lines() {
-            let _ = writeln!(page, "      {line}");
-        }
-        page.push('\n');
-    }
-    page.push_str("  initctl --version\n\nA wrong command line is exit code 64.\n");
-    page
+/// The command that is called `name`.
+pub(super) fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.names.contains(&name))
+}
+
+/// The names of all commands.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    COMMANDS.iter().flat_map(|command| command.names).copied()
+}
+
+fn pages() -> Vec<&'static str> {
+    names().chain(["units"]).collect()
 }

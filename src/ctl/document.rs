@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::call::Whom;
-use super::{ABSENT, NO, reason};
+use super::code::{ABSENT, NO};
+use super::reason;
 use crate::control::Status;
 use crate::control::signal::QUIET;
 use crate::control::status::VERSION;
@@ -74,15 +75,15 @@ pub(super) struct Reading {
 impl Document {
     /// The document of the node that is meant. From now on no change of it is missed.
     pub fn open(of: &Whom) -> Result<Document, Unable> {
-        let (root, writer) = match (&of.root, of.pid) {
-            (Some(root), None) => (root.clone(), Writer::Nobody),
-            (Some(root), Some(pid)) => (root.clone(), Writer::Process(pid)),
-            (None, Some(pid)) => (PathBuf::from(format!("/proc/{pid}/root")), Writer::Process(pid)),
-            (None, None) => (PathBuf::from("/"), Writer::Named),
+        let writer = match (&of.root, of.pid) {
+            (Some(_), None) => Writer::Nobody,
+            (_, Some(pid)) => Writer::Process(pid),
+            (None, None) => Writer::Named,
         };
-        let folder = root.join("run/cluster-os");
-        let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)
-            .map_err(|errno| Unable::new(NO, format!("unable to watch files: {}; nothing can be told", text(errno))))?;
+        let folder = of.root().join("run/cluster-os");
+        let watch = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(|errno| {
+            Unable::new(ABSENT, format!("unable to watch files: {}; nothing can be told", text(errno)))
+        })?;
         watch.add_watch(&folder, AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_CLOSE_WRITE).map_err(|errno| {
             let (cause, next) = (text(errno), hint(errno, of));
             Unable::new(code(Some(errno as i32)), format!("unable to read {}: {cause}; {next}", folder.display()))

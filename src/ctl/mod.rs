@@ -3,12 +3,15 @@
 
 mod call;
 mod check;
+mod code;
 mod commands;
 mod document;
 mod logs;
+mod page;
 mod reel;
 mod request;
 mod turn;
+mod typed;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -19,24 +22,14 @@ use log::{LevelFilter, error};
 
 use crate::unit::keys;
 use call::Call;
+use code::{NO, OK, USAGE};
 
-/// Everything is as asked.
-const OK: u8 = 0;
-/// Not everything is up, was refused or failed, or it cannot be told.
-const NO: u8 = 1;
-/// There is no PID 1 of ours, or it does not answer.
-const ABSENT: u8 = 3;
-/// The command line is wrong.
-const USAGE: u8 = 64;
-/// The unit table is wrong.
-const CONFIGURATION: u8 = 78;
-
-/// Runs `initctl` with these arguments (without the program's name). The exit code is 0, 1 (not everything is as it should
-/// be, or was refused), 3 (nobody answers), 64 (wrong command line) or 78 (wrong unit table).
+/// Runs `initctl` with these arguments (without the program's name). The exit codes are those of `code.rs`.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     crate::say::start("initctl", Target::Stderr, LevelFilter::Info);
     let code = match Call::parse(arguments) {
-        Ok(Call::Help) => shown(&commands::help()),
+        Ok(Call::Help) => shown(&page::help()),
+        Ok(Call::HelpOf(name)) => shown(&commands::find(&name).map(page::of).unwrap_or_default()),
         Ok(Call::HelpUnits) => shown(&keys::help()),
         Ok(Call::Version) => shown(concat!("initctl ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Call::Check { root, files }) => check::run(&root, &files),

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use log::{error, warn};
 
 use super::call::{Demand, Whom};
+use super::code::{ABSENT, NO, OK, USAGE};
 use super::document::{ANSWER, Document, Unable, bears_our_name, expects};
-use super::{ABSENT, NO, OK, USAGE, print, reason};
+use super::{print, reason};
 use crate::control::request::{SIGNAL, number};
 use crate::control::{Outcome, Status, outcome, signal::asking};
 use crate::sys::{Errno, signal};
@@ -182,7 +183,7 @@ fn send(document: &Document, pid: i32, number: i32) -> Result<(), Unable> {
                 document.changed(Some(AGAIN)).map_err(|error| no_wait(&error))?;
             }
             Err(Errno::EAGAIN) => {
-                return Err(unable(NO, &format!("its signal queue stayed full for {}; ask again", short(ROOM))));
+                return Err(unable(ABSENT, &format!("its signal queue stayed full for {}; ask again", short(ROOM))));
             }
             Err(Errno::EPERM) => return Err(unable(NO, &format!("{}; try as root", text(Errno::EPERM)))),
             Err(errno) => return Err(unable(ABSENT, &format!("{}; is the node gone?", text(errno)))),
@@ -190,7 +191,8 @@ fn send(document: &Document, pid: i32, number: i32) -> Result<(), Unable> {
     }
 }
 
-fn unknown(name: &str, status: &Status) -> Unable {
+/// That the table has no unit called `name`, and what may have been meant.
+pub(super) fn unknown(name: &str, status: &Status) -> Unable {
     let names = status.units.iter().map(|unit| unit.name.as_str());
     let next = match suggest::nearest(name, names) {
         Some(near) => format!("did you mean {near:?}?"),

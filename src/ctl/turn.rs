@@ -5,8 +5,11 @@ use std::io::{self, IsTerminal};
 use log::{error, warn};
 
 use super::call::Asked;
+use super::code::{DOWN, NO, OK};
 use super::document::{Document, Reading, Unable, age};
-use super::{NO, OK, print, reason};
+use super::request::unknown;
+use super::{print, reason};
+use crate::control::Status;
 
 /// Clears a terminal, so that the table stays in one place.
 const CLEAR: &str = "\x1b[H\x1b[2J";
@@ -48,6 +51,11 @@ fn watch(asked: &Asked) -> Result<u8, Stop> {
     if let Some(silent) = silent {
         warn!("{silent}; showing what was written {} ago", age(&reading.status));
     }
+    for name in &asked.units {
+        if reading.status.units.iter().all(|unit| unit.name != *name) {
+            return Err(unknown(name, &reading.status).into());
+        }
+    }
     loop {
         let code = show(&reading, asked).map_err(Stop::Code)?;
         if !asked.watch {
@@ -63,11 +71,24 @@ fn watch(asked: &Asked) -> Result<u8, Stop> {
 
 /// Prints one reading and answers what it means for the exit code, or the exit code to end with.
 fn show(reading: &Reading, asked: &Asked) -> Result<u8, u8> {
-    let mut text = if asked.json { reading.text.clone() } else { reading.status.table() };
+    let mut text = if asked.json { reading.text.clone() } else { of_units(&reading.status, &asked.units).table() };
     if asked.watch && !asked.json {
         text = if io::stdout().is_terminal() { format!("{CLEAR}{text}") } else { format!("{text}\n") };
     }
     print(&text)?;
-    let well = reading.status.units.iter().all(|unit| unit.off() || unit.settled());
-    Ok(if well { OK } else { NO })
+    let units = &reading.status.units;
+    let well = units.iter().all(|unit| unit.off() || unit.settled());
+    let named = asked.units.iter().all(|name| units.iter().any(|unit| unit.name == *name && unit.settled()));
+    Ok(match (asked.units.as_slice(), well, named) {
+        ([], true, _) | ([_, ..], _, true) => OK,
+        ([], false, _) => NO,
+        ([_, ..], _, false) => DOWN,
+    })
+}
+
+/// The status with these units alone; with all if none is named.
+fn of_units(status: &Status, names: &[String]) -> Status {
+    let mut status = status.clone();
+    status.units.retain(|unit| names.is_empty() || names.contains(&unit.name));
+    status
 }

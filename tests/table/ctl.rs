@@ -101,6 +101,14 @@ fn help_and_version() {
     let (code, out, err) = said(&["help"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert_golden("help.txt", &out);
+    let mut pages = String::new();
+    for command in ["status", "start", "shutdown", "logs", "check", "help"] {
+        let (code, out, err) = said(&[command, "--help"]);
+        assert_eq!((code, err.as_str()), (0, ""), "{command}");
+        assert_eq!(said(&["help", command]), (0, out.clone(), String::new()));
+        pages.push_str(&format!("{out}\n"));
+    }
+    assert_golden("help-commands.txt", &pages);
     assert_eq!(said(&["help", "units"]), (0, golden("help-units.txt"), String::new()));
     let (code, out, _) = said(&["--version"]);
     assert_eq!((code, out), (0, format!("initctl {}\n", env!("CARGO_PKG_VERSION"))));
@@ -193,13 +201,27 @@ fn the_exit_code_says_whether_all_is_well() {
 }
 
 #[test]
+fn the_exit_code_says_whether_the_named_units_are_up() {
+    let folder = Folder::new("named");
+    for (state, code) in [("up", 0), ("done", 0), ("skipped", 0), ("off", 3), ("waiting", 3), ("failed", 3)] {
+        folder.put(&document(state, Duration::ZERO).to_json());
+        let (found, _, err) = said(&["status", "gossip", "--root", folder.root()]);
+        assert_eq!((found, err.as_str()), (code, ""), "{state}");
+    }
+    let error =
+        "initctl: error: unable to find a unit called \"gosip\": the table has none; did you mean \"gossip\"?\n";
+    let unknown = said(&["status", "gossip", "gosip", "--root", folder.root()]);
+    assert_eq!(unknown, (64, String::new(), error.to_owned()));
+}
+
+#[test]
 fn no_document_and_bad_ones() {
     let folder = Folder::new("bad");
     let path = folder.path("run/cluster-os/status.json");
     let path = path.display().to_string();
     let error = |text: &str| format!("initctl: error: unable to read {path}: {text}\n");
     let (code, _, err) = said(&["status", "--root", folder.root()]);
-    assert_eq!((code, err), (3, error("no such file or directory; is clusteros-init running there?")));
+    assert_eq!((code, err), (111, error("no such file or directory; is clusteros-init running there?")));
     folder.put("{");
     let (code, _, err) = said(&["status", "--root", folder.root()]);
     assert!(
@@ -212,7 +234,7 @@ fn no_document_and_bad_ones() {
     let nowhere = folder.path("nowhere");
     let (code, _, err) = said(&["status", "--root", nowhere.to_str().expect("UTF-8")]);
     let path = nowhere.join("run/cluster-os");
-    assert_eq!(code, 3);
+    assert_eq!(code, 111);
     assert_eq!(
         err,
         format!(
@@ -235,7 +257,7 @@ fn nobody_is_asked_who_is_not_ours() {
     drop(child.kill());
     drop(child.wait());
     assert!(alive, "the process was ended by the question");
-    let error = |text: &str| (3, String::new(), format!("initctl: error: unable to ask process {pid} for {text}; "));
+    let error = |text: &str| (111, String::new(), format!("initctl: error: unable to ask process {pid} for {text}; "));
     let (code, out, err) = error("its status: it does not wait for USR1, so it is not clusteros-init");
     assert_eq!(start, (code, out, format!("{err}nothing was asked\n")));
     let (code, out, err) = error("a shutdown: it is not clusteros-init, or does not answer");
