@@ -33,6 +33,19 @@ fn a_deaf_service_is_killed() {
 }
 
 #[test]
+fn a_stopped_service_ends_too() {
+    need!("a_stopped_service", kit::no_namespaces());
+    let mut node = Plan::new("stopped").table(SLEEPER).start();
+    node.wait_for("events", "up");
+    let sleeper = node.unit_pid("sleeper").expect("it runs");
+    kit::kill(sleeper, 19);
+    wait_until("it is stopped", SOON, || kit::fact(sleeper, "State").starts_with('T'));
+    node.signal(15);
+    assert_eq!(node.end(), 0);
+    assert!(node.read("events").contains("bye"));
+}
+
+#[test]
 fn a_third_term_kills_at_once() {
     need!("a_third_term", kit::no_namespaces());
     let table = "[unit.deaf]\nexec = [\"sh\", \"-c\", \"trap '' TERM; echo up > @/events; while :; do sleep 1; done\"]\nstop-timeout = \"60s\"\n";

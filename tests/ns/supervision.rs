@@ -125,3 +125,14 @@ fn the_runtime_directory_is_made_anew_and_links_are_not_followed() {
     assert!(precious.join("kept").exists() && !precious.join("status.json").exists());
     drop(std::fs::remove_dir_all(precious));
 }
+
+#[test]
+fn it_pins_no_mount() {
+    need!("it_pins_no_mount", kit::no_namespaces());
+    let table = "[unit.plain]\nexec = [\"sleep\", \"1000\"]\n";
+    let node = Plan::new("pins").table(table).started_as("sh -c 'cd @/ && exec \"$@\"' sh {}").start();
+    node.wait_state("plain", "up");
+    let cwd = |pid: i32| std::fs::read_link(format!("/proc/{pid}/cwd")).expect("a directory");
+    assert_eq!(cwd(node.pid), std::path::Path::new("/"));
+    assert_eq!(cwd(node.unit_pid("plain").expect("it runs")), std::path::Path::new("/"));
+}
