@@ -28,6 +28,8 @@ pub fn outcome(wish: Wish, unit: &str, before: u64, status: &Status) -> Outcome 
         return Outcome::Failed(format!("{refusal}; nothing was changed"));
     }
     match (wish, unit.state.as_str(), unit.pending.as_deref()) {
+        // Sent in the same turn that took it.
+        (Wish::Reload, _, _) => Outcome::Done(done(unit)),
         (_, "stuck", _) => Outcome::Failed(format!("{}; it is left alone", because(unit))),
         (Wish::Stop, "off", None) => Outcome::Done(done(unit)),
         (Wish::Stop, "stopping", _) | (Wish::Stop, _, Some("stop")) => Outcome::Taken,
@@ -113,6 +115,8 @@ mod tests {
             (Wish::Restart, "starting", None, Outcome::Taken),
             (Wish::Restart, "up", None, done("up (pid 7)")),
             (Wish::Restart, "stuck", Some("restart"), failed("it is stuck; it is left alone")),
+            (Wish::Reload, "up", None, done("up (pid 7)")),
+            (Wish::Reload, "backoff", None, done("backoff")),
             (Wish::Stop, "up", Some("stop"), Outcome::Taken),
             (Wish::Stop, "stopping", Some("stop"), Outcome::Taken),
             (Wish::Stop, "off", None, done("off")),

@@ -13,6 +13,8 @@ pub const SIGNAL: i32 = RTMIN + 8;
 
 /// The layout below, from the lowest bit on: 16 bits unit, 2 wish, 6 generation, 4 seal, 4 layout.
 const LAYOUT: u32 = 0xA;
+/// What a later version would use for what has no room in this one.
+const NEXT_LAYOUT: u32 = 0xB;
 const WISH_AT: u32 = 16;
 const WISH: u32 = 0x3;
 const GENERATION_AT: u32 = 18;
@@ -50,6 +52,7 @@ pub fn number(request: Request, generation: u64) -> i32 {
         Wish::Start => 0,
         Wish::Stop => 1,
         Wish::Restart => 2,
+        Wish::Reload => 3,
     };
     let bare = u32::from(request.unit.0) | wish << WISH_AT | low(generation) << GENERATION_AT | LAYOUT << LAYOUT_AT;
     (bare | seal(bare) << SEAL_AT).cast_signed()
@@ -62,14 +65,17 @@ pub fn number(request: Request, generation: u64) -> i32 {
 pub fn read(number: Option<i32>, generation: u64, units: usize) -> Result<Request, Refusal> {
     let bits = number.ok_or(Refusal::Stray)?.cast_unsigned();
     let bare = bits & !(0xf << SEAL_AT);
-    if bits >> LAYOUT_AT != LAYOUT || bits >> SEAL_AT & 0xf != seal(bare) {
-        return Err(Refusal::Stray);
+    match bits >> LAYOUT_AT {
+        _ if bits >> SEAL_AT & 0xf != seal(bare) => return Err(Refusal::Stray),
+        LAYOUT => {}
+        NEXT_LAYOUT => return Err(Refusal::Unknown),
+        _ => return Err(Refusal::Stray),
     }
     let wish = match bits >> WISH_AT & WISH {
         0 => Wish::Start,
         1 => Wish::Stop,
         2 => Wish::Restart,
-        _ => return Err(Refusal::Unknown),
+        _ => Wish::Reload,
     };
     if bits >> GENERATION_AT & GENERATION != low(generation) {
         return Err(Refusal::Stale);
@@ -95,7 +101,7 @@ fn seal(bare: u32) -> u32 {
 mod tests {
     use super::*;
 
-    const WISHES: [Wish; 3] = [Wish::Start, Wish::Stop, Wish::Restart];
+    const WISHES: [Wish; 4] = [Wish::Start, Wish::Stop, Wish::Restart, Wish::Reload];
     const ALL: usize = 1 << 16;
 
     #[test]
@@ -168,7 +174,8 @@ mod tests {
         assert_eq!(number(0, Wish::Start, 1), 0xab04_0000);
         assert_eq!(number(1, Wish::Stop, 1), 0xab05_0001);
         assert_eq!(number(0xffff, Wish::Restart, 63), 0xaefe_ffff);
-        let newer = 0xa907_0001_u32;
+        assert_eq!(number(1, Wish::Reload, 1), 0xa907_0001);
+        let newer = 0xb807_0001_u32;
         assert_eq!(read(Some(newer.cast_signed()), 1, 10), Err(Refusal::Unknown));
     }
 

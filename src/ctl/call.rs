@@ -190,6 +190,7 @@ mod tests {
             Ok(Call::Request(Demand { wish, units, wait, of }))
         };
         assert_eq!(words("start a b a"), demand(Wish::Start, None, Whom::default()));
+        assert_eq!(words("reload a b"), demand(Wish::Reload, None, Whom::default()));
         assert_eq!(words("stop a --wait b"), demand(Wish::Stop, Some(WAIT), Whom::default()));
         let some = Some(Duration::from_secs(5));
         assert_eq!(words("restart --wait=5 a b --pid=7 --root /r"), demand(Wish::Restart, some, of()));

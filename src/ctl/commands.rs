@@ -98,11 +98,11 @@ asking is not permitted, shows the document as it is and says so.",
         read: |_, typed| call::status(&typed),
     },
     Command {
-        names: &["start", "stop", "restart"],
-        brief: "start, stop or restart units",
+        names: &["start", "stop", "restart", "reload"],
+        brief: "start, stop or restart units, or have them reload",
         text: "\
-Asks PID 1, by a queued signal, to start units whatever their backoff, to stop them and keep them stopped, or to stop and \
-start them. Ends when PID 1 has taken the requests or refused them. Nothing is asked unless all the units are there.",
+Asks PID 1, by a queued signal, to start units whatever their backoff, to stop them and keep them stopped, to stop and \
+start them, or to send them their reload-signal. Ends when PID 1 has taken the requests or refused them. Nothing is asked unless all the units are there.",
         options: &[
             Flag {
                 names: &["--wait"],
@@ -120,7 +120,8 @@ start them. Ends when PID 1 has taken the requests or refused them. Nothing is a
             (ABSENT, "no PID 1 of ours answers"),
         ],
         read: |name, typed| {
-            let wish = [Wish::Start, Wish::Stop, Wish::Restart].into_iter().find(|wish| wish.word() == name);
+            let wish =
+                [Wish::Start, Wish::Stop, Wish::Restart, Wish::Reload].into_iter().find(|wish| wish.word() == name);
             call::request(wish.unwrap_or(Wish::Start), &typed)
         },
     },

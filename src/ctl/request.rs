@@ -1,4 +1,4 @@
-//! `initctl start|stop|restart` and `initctl shutdown|poweroff|reboot|halt`: requests by signal.
+//! `initctl start|stop|restart|reload` and `initctl shutdown|poweroff|reboot|halt`: requests by signal.
 
 use std::io;
 use std::time::{Duration, Instant};

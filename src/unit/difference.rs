@@ -118,17 +118,20 @@ fn changed(old_table: &Table, old: &Unit, new_table: &Table, new: &Unit) -> Keys
         ready,
         restart,
         backoff,
+        give_up,
         permanent_exit,
         success_exit,
         start_timeout,
         stop_timeout,
         stop_signal,
+        reload_signal,
         stop,
         kill,
         env,
         attributes,
         log,
         forward,
+        rewrite,
         enabled,
         description,
         main: _,
@@ -151,11 +154,13 @@ fn changed(old_table: &Table, old: &Unit, new_table: &Table, new: &Unit) -> Keys
     keys.compare("ready", Restart, ready, &new.ready);
     keys.compare("restart", InPlace, restart, &new.restart);
     keys.compare("backoff", InPlace, backoff, &new.backoff);
+    keys.compare("give-up", InPlace, give_up, &new.give_up);
     keys.compare("permanent-exit", InPlace, permanent_exit, &new.permanent_exit);
     keys.compare("success-exit", InPlace, success_exit, &new.success_exit);
     keys.compare("start-timeout", InPlace, start_timeout, &new.start_timeout);
     keys.compare("stop-timeout", InPlace, stop_timeout, &new.stop_timeout);
     keys.compare("stop-signal", InPlace, stop_signal, &new.stop_signal);
+    keys.compare("reload-signal", InPlace, reload_signal, &new.reload_signal);
     keys.compare("stop", InPlace, stop, &new.stop);
     keys.compare("kill", InPlace, kill, &new.kill);
     keys.compare("env", Restart, env, &new.env);
@@ -165,6 +170,7 @@ fn changed(old_table: &Table, old: &Unit, new_table: &Table, new: &Unit) -> Keys
     let effect = if kept(log) && kept(&new.log) { InPlace } else { Restart };
     keys.compare("log", effect, log, &new.log);
     keys.compare("forward", InPlace, forward, &new.forward);
+    keys.compare("rewrite", InPlace, rewrite, &new.rewrite);
     keys.compare("enabled", InPlace, enabled, &new.enabled);
     keys.compare("description", InPlace, description, &new.description);
     keys
@@ -236,11 +242,13 @@ mod tests {
         ("ready", "ready = \"notify\"", true),
         ("restart", "restart = \"never\"", false),
         ("backoff", "backoff = \"1s..2s\"", false),
+        ("give-up", "give-up = { after = 3 }", false),
         ("permanent-exit", "permanent-exit = [78]", false),
         ("success-exit", "success-exit = [3]", false),
         ("start-timeout", "start-timeout = \"9s\"", false),
         ("stop-timeout", "stop-timeout = \"9s\"", false),
         ("stop-signal", "stop-signal = \"INT\"", false),
+        ("reload-signal", "reload-signal = \"HUP\"", false),
         ("stop", "stop = [\"x\"]", false),
         ("kill", "kill = \"main\"", false),
         ("env", "env = { A = \"1\" }", true),
@@ -259,6 +267,7 @@ mod tests {
         ("no-new-privileges", "no-new-privileges = true", true),
         ("log", "log = \"none\"", true),
         ("forward", "forward = [\"WINCH\"]", false),
+        ("rewrite", "forward = [\"URG\"]\nrewrite = { URG = \"drop\" }", false),
         ("enabled", "enabled = false", false),
         ("description", "description = \"x\"", false),
     ];

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::attributes::Who;
+use super::duration::short;
 use super::mistake::{Found, Place};
+use super::rewrite;
 use super::table::{Kind, Ready, Restart, Unit};
 
 /// A unit named in `needs`, `binds` or `wants`.
@@ -47,6 +49,7 @@ impl Draft {
     /// Fills in the defaults that depend on other keys, and notes keys that do not go together.
     pub fn finish(&mut self, found: &mut Vec<Found>) {
         self.check_process(found);
+        self.check_restarts(found);
         if self.unit.kind == Kind::Service {
             return;
         }
@@ -82,6 +85,25 @@ impl Draft {
                 "all of PID 1's environment is passed",
                 "remove it, or write clear-env = true",
             );
+        }
+    }
+
+    fn check_restarts(&self, found: &mut Vec<Found>) {
+        for rule in &self.unit.rewrite {
+            if let Some((cause, next)) = rewrite::pointless(&self.unit, rule.from) {
+                self.refuse(found, "rewrite", &cause, &next);
+            }
+        }
+        let Some(rule) = self.unit.give_up else { return };
+        let soonest = rule.soonest(self.unit.backoff);
+        if soonest > rule.within {
+            let cause = format!(
+                "{} failures take {} with this backoff, so there are never so many within {}",
+                rule.after,
+                short(soonest),
+                short(rule.within)
+            );
+            self.refuse(found, "give-up", &cause, "write a longer within, a smaller after, or a shorter backoff");
         }
     }
 

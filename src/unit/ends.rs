@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::attributes::Stage;
 use super::backoff::RECOVERED_AFTER;
-use super::event::{Action, Ending, Errno, Level, Pid, Request, Role, SpawnError, Wish};
+use super::event::{Action, Ending, Errno, Goal, Level, Pid, Request, Role, SpawnError, Target, Wish};
+use super::give_up::{GiveUp, Then};
 use super::machine::Machine;
 use super::shutdown::Life;
 use super::state::{State, Step, Why, status};
@@ -15,8 +16,8 @@ use super::words;
 
 /// ENOENT, EACCES, ENOTDIR: the program is not there, and its disk may come later. A retry is only worth its longest delay.
 const NOT_THERE: [Errno; 3] = [Errno(2), Errno(13), Errno(20)];
-/// EINTR, EIO, EAGAIN, ENOMEM, ENFILE, EMFILE, ENOSPC: they pass.
-const SCARCE: [Errno; 7] = [Errno(4), Errno(5), Errno(11), Errno(12), Errno(23), Errno(24), Errno(28)];
+/// EINTR, EIO, EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, ENOSPC: they pass.
+const SCARCE: [Errno; 8] = [Errno(4), Errno(5), Errno(11), Errno(12), Errno(23), Errno(24), Errno(26), Errno(28)];
 /// EACCES: a shell's exit status for it is 126, for a program that is not there 127.
 const EACCES: Errno = Errno(13);
 const ENOEXEC: Errno = Errno(8);
@@ -24,6 +25,15 @@ const ENOEXEC: Errno = Errno(8);
 /// Whether trying again soon is no use. On the way to the program every failure is of that kind, but for want of resources.
 fn needs_a_person(error: SpawnError) -> bool {
     if error.stage == Stage::Exec { NOT_THERE.contains(&error.errno) } else { !SCARCE.contains(&error.errno) }
+}
+
+/// Whether it was a want of resources, which delays a unit and never fails it.
+fn scarce(why: &Why) -> bool {
+    match why {
+        Why::Fork(_) => true,
+        Why::Exec(error) => SCARCE.contains(&error.errno),
+        Why::Ended(_) | Why::EarlyEnd(_) | Why::StartTimeout(_) | Why::GaveUp { .. } => false,
+    }
 }
 
 /// What follows an end that was not asked for.
@@ -180,9 +190,17 @@ impl Machine {
             cell.enter(State::Off, now);
             return;
         }
+        if let Some(rule) = unit.give_up
+            && !scarce(&why)
+            && cell.failed.count(now, &rule)
+        {
+            return self.give_up(now, id, rule, why);
+        }
         let was_up = match why {
             Why::Ended(_) => cell.ready_after.map_or(Duration::ZERO, |after| now.since(cell.last_start + after)),
-            Why::EarlyEnd(_) | Why::Fork(_) | Why::Exec(_) | Why::StartTimeout(_) => Duration::ZERO,
+            Why::EarlyEnd(_) | Why::Fork(_) | Why::Exec(_) | Why::StartTimeout(_) | Why::GaveUp { .. } => {
+                Duration::ZERO
+            }
         };
         if was_up >= RECOVERED_AFTER.max(cell.delay.saturating_mul(2)) {
             cell.failures = 0;
@@ -198,6 +216,28 @@ impl Machine {
         let because = words::cause(unit, &why);
         cell.enter_because(State::Backoff { until, why }, now, &because);
         self.say(Level::Warning, text);
+    }
+
+    /// To `failed`, and the node with it if the unit's `give-up` says so.
+    fn give_up(&mut self, now: Time, id: UnitId, rule: GiveUp, last: Why) {
+        let goal = self.options.goal;
+        let Some((unit, cell)) = self.pair(id) else { return };
+        let why = Why::GaveUp { after: rule.after, within: rule.within, last: Box::new(last) };
+        let text = words::gave_up(unit, &why, rule.then);
+        // That it ended well does not make it a success to have given up.
+        let status = cell.last_exit.map(status).filter(|status| *status != 0).unwrap_or(1);
+        cell.enter(State::Failed(why), now);
+        self.say(Level::Error, text);
+        let goal = match rule.then {
+            Then::Stay => return,
+            // A container has no machine to start again.
+            Then::Reboot if goal != Goal::Exit => Goal::Reboot,
+            Then::Shutdown | Then::Reboot => goal,
+        };
+        if matches!(self.life, Life::Running) {
+            self.cause_status = Some(status);
+            self.shut_down(now, goal);
+        }
     }
 
     fn main_stopped(&mut self, now: Time, id: UnitId) {
@@ -259,7 +299,7 @@ impl Machine {
     pub(super) fn forwarded(&mut self, signal: Signal) {
         for (unit, cell) in self.table.units.iter().zip(&self.cells) {
             if let State::Up { pid } = cell.state
-                && unit.forward.contains(&signal)
+                && let Some(signal) = unit.passes(signal)
             {
                 self.queue.push_back(Action::Signal { target: target(unit, pid), signal });
             }
@@ -274,7 +314,17 @@ impl Machine {
             _ if unit.main => Some("its end would end the node; send the node a SIGTERM for that"),
             _ if unit.last => Some("it belongs to PID 1 itself"),
             State::Skipped(_) => Some("its `when` does not hold"),
-            _ => None,
+            _ if request.wish != Wish::Reload => None,
+            _ if unit.reload_signal.is_none() => Some("it has no reload-signal"),
+            State::Up { .. } => None,
+            State::Off
+            | State::Waiting
+            | State::Backoff { .. }
+            | State::Starting { .. }
+            | State::Done
+            | State::Stopping(_)
+            | State::Stuck { .. }
+            | State::Failed(_) => Some("it is not up"),
         };
         if let Some(cause) = refusal {
             let text = words::refused(unit, request.wish, cause);
@@ -300,6 +350,7 @@ impl Machine {
                     cell.wants_over = false;
                 }
                 cell.failures = 0;
+                cell.failed.forget();
                 match cell.state {
                     State::Backoff { .. } | State::Failed(_) => {
                         cell.enter_because(State::Waiting, now, words::asked(request.wish));
@@ -308,6 +359,14 @@ impl Machine {
                         cell.again |= request.wish == Wish::Restart
                     }
                     State::Off | State::Skipped(_) | State::Waiting | State::Stopping(_) | State::Stuck { .. } => {}
+                }
+            }
+            Wish::Reload => {
+                if let (Some(signal), State::Up { pid }) = (unit.reload_signal, &cell.state) {
+                    let target = Target::Process(*pid);
+                    let text = words::reloading(unit, signal);
+                    self.queue.push_back(Action::Signal { target, signal });
+                    self.say(Level::Info, text);
                 }
             }
         }

@@ -94,15 +94,18 @@ pub enum Wish {
     Stop,
     /// Stop it if it runs, then start it.
     Restart,
+    /// Send it its `reload-signal`.
+    Reload,
 }
 
 impl Wish {
-    /// `start`, `stop` or `restart`.
+    /// `start`, `stop`, `restart` or `reload`.
     pub const fn word(self) -> &'static str {
         match self {
             Wish::Start => "start",
             Wish::Stop => "stop",
             Wish::Restart => "restart",
+            Wish::Reload => "reload",
         }
     }
 }
@@ -219,8 +222,8 @@ pub enum Level {
 pub struct Verdict {
     /// What PID 1 does.
     pub goal: Goal,
-    /// Its exit status where that counts: the main command's (128 + N after signal N), else 0, or 1 when something had to
-    /// be killed.
+    /// Its exit status where that counts: that of the unit whose `give-up` ended the node (never 0), else the main
+    /// command's (128 + N after signal N), else 0, or 1 when something had to be killed.
     pub status: u8,
 }
 

@@ -2,8 +2,10 @@
 
 use super::draft::Draft;
 use super::duration;
+use super::give_up;
 use super::log;
 use super::process;
+use super::rewrite;
 use super::settings;
 use super::value::Field;
 
@@ -98,6 +100,14 @@ pub const KEYS: &[Key] = &[
         read: settings::backoff,
     },
     Key {
+        name: "give-up",
+        values: "a table of after (1 to 100), within (a duration) and then (\"stay\", \"shutdown\" or \"reboot\"), or \"never\"",
+        default: "\"never\"; what a table leaves out is { after = 10, within = \"5m\", then = \"stay\" }",
+        what: "so many failures in that time, and it is failed and not started again; then: what the node does",
+        also: &["start-limit", "start-limit-burst", "start-limit-action", "max-restarts"],
+        read: give_up::give_up,
+    },
+    Key {
         name: "permanent-exit",
         values: "a list of exit codes (0 to 255) and signal names, such as [78, \"SEGV\"]",
         default: "[]",
@@ -136,6 +146,14 @@ pub const KEYS: &[Key] = &[
         what: "what asks it to stop; CONT follows it",
         also: &["kill-signal"],
         read: settings::stop_signal,
+    },
+    Key {
+        name: "reload-signal",
+        values: "a signal name, such as \"HUP\"",
+        default: "none",
+        what: "what \"initctl reload UNIT\" sends to its main process",
+        also: &["exec-reload", "reload"],
+        read: settings::reload_signal,
     },
     Key {
         name: "stop",
@@ -279,7 +297,15 @@ pub const KEYS: &[Key] = &[
         default: "[]",
         what: "signals to PID 1 that it passes on while the unit is up, to what kill says; not those that mean something to PID 1",
         also: &["forward-signals", "pass-signals"],
-        read: settings::forward,
+        read: rewrite::forward,
+    },
+    Key {
+        name: "rewrite",
+        values: "a table of signal names, such as { WINCH = \"USR1\", URG = \"drop\" }",
+        default: "{}",
+        what: "what the unit gets instead of a signal that forward passes on to it, or \"drop\" for nothing",
+        also: &["rewrite-signals", "map-signals"],
+        read: rewrite::rewrite,
     },
     Key {
         name: "enabled",
@@ -300,19 +326,8 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys that are designed and not built: known names, so that nobody hunts for a slip of the finger.
-pub(super) const LATER: &[&str] = &[
-    "give-up",
-    "finish",
-    "reload-signal",
-    "memory-max",
-    "memory-high",
-    "cpu-max",
-    "cpu-weight",
-    "pids-max",
-    "io-weight",
-    "watchdog",
-    "rewrite",
-];
+pub(super) const LATER: &[&str] =
+    &["finish", "memory-max", "memory-high", "cpu-max", "cpu-weight", "pids-max", "io-weight", "watchdog"];
 
 /// The keys as a page for a person.
 pub fn help() -> String {

@@ -26,7 +26,7 @@ pub struct Options {
     pub seed: u64,
     /// The longest that a shutdown may take before everything left is killed.
     pub budget: Duration,
-    /// What the end of the main command, if there is one, leads to.
+    /// What the end of the main command, or a unit that gave up, leads to: [`Goal::Exit`] in a container.
     pub goal: Goal,
 }
 
@@ -52,6 +52,8 @@ pub struct Machine {
     pub(super) queue: VecDeque<Action>,
     /// The main command's exit status, once it has ended.
     pub(super) main_status: Option<u8>,
+    /// The exit status of the unit whose `give-up` ends the node.
+    pub(super) cause_status: Option<u8>,
     /// Something had to be killed during the shutdown.
     pub(super) killed: bool,
     /// All requests.
@@ -74,6 +76,7 @@ impl Machine {
             life: Life::Running,
             queue: VecDeque::new(),
             main_status: None,
+            cause_status: None,
             killed: false,
             tally: Tally::default(),
         }

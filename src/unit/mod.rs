@@ -15,6 +15,7 @@ mod draft;
 pub mod duration;
 mod ends;
 pub mod event;
+pub mod give_up;
 pub mod graph;
 pub mod history;
 pub mod keys;
@@ -26,6 +27,7 @@ pub mod notify;
 mod own;
 mod process;
 pub mod read;
+pub mod rewrite;
 mod settings;
 mod shutdown;
 pub mod signal;
@@ -46,11 +48,13 @@ pub use event::{
     Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Tally, Target, Verdict, View,
     Wish,
 };
+pub use give_up::{GiveUp, Then};
 pub use history::{History, Milestones, Transition};
 pub use log::Log;
 pub use machine::{Machine, Options, Phase};
 pub use mistake::Mistake;
 pub use read::read;
+pub use rewrite::Rewrite;
 pub use snapshot::{Scribe, Snapshot};
 pub use table::{Backoff, ExitRule, Kill, Kind, Need, Ready, Restart, Signal, Table, Unit, UnitId, When};
 pub use time::Time;

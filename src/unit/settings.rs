@@ -215,23 +215,18 @@ pub fn stop_signal(field: &mut Field<'_>, draft: &mut Draft) {
     }
 }
 
-pub fn forward(field: &mut Field<'_>, draft: &mut Draft) {
-    let Some(names) = field.texts() else { return };
-    let mut signals = Vec::new();
-    for (name, at) in names {
-        let Some(signal) = signal_named(field, at, name) else { continue };
-        if signal::KEPT.contains(&signal.0) {
-            field.refuse(at, format!("{} is PID 1's own and is not passed on", quoted(name)), "remove it");
-        } else if signals.contains(&signal) {
-            field.refuse(at, "it is listed twice", "remove one");
-        } else {
-            signals.push(signal);
+pub fn reload_signal(field: &mut Field<'_>, draft: &mut Draft) {
+    let Some(name) = field.text() else { return };
+    match signal_named(field, field.value, name) {
+        Some(Signal(9 | 19)) => {
+            field.refuse(field.value, "no process can take that as a request", format!("write {}", field.key.values));
         }
+        Some(signal) => draft.unit.reload_signal = Some(signal),
+        None => {}
     }
-    draft.unit.forward = signals;
 }
 
-fn signal_named(field: &mut Field<'_>, at: &Value<'_>, name: &str) -> Option<Signal> {
+pub(super) fn signal_named(field: &mut Field<'_>, at: &Value<'_>, name: &str) -> Option<Signal> {
     let signal = signal::parse(name);
     if signal.is_none() {
         let bare = name.get(3..).filter(|_| name.get(..3).is_some_and(|sig| sig.eq_ignore_ascii_case("SIG")));

@@ -196,7 +196,7 @@ impl Machine {
 
     fn halt(&mut self, goal: Goal) {
         self.life = Life::Halted(goal);
-        let status = self.main_status.unwrap_or(u8::from(self.killed));
+        let status = self.cause_status.or(self.main_status).unwrap_or(u8::from(self.killed));
         self.queue.push_back(Action::Halt(Verdict { goal, status }));
     }
 

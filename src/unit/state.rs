@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Ending, Errno, Pid, SpawnError, Tally, Wish};
+use super::give_up::Failures;
 use super::history::History;
 use super::table::{Kind, Ready, Signal, Unit};
 use super::time::Time;
@@ -68,6 +69,8 @@ pub(super) enum Why {
     Exec(SpawnError),
     /// It was not ready within this long.
     StartTimeout(Duration),
+    /// It failed too often; `last` is what it failed of last.
+    GaveUp { after: u32, within: Duration, last: Box<Why> },
 }
 
 /// One unit's state and memory.
@@ -86,6 +89,8 @@ pub(super) struct Cell {
     pub again: bool,
     /// Failures in a row.
     pub failures: u32,
+    /// When, as far as `give-up` counts them.
+    pub failed: Failures,
     /// The last delay between starts.
     pub delay: Duration,
     pub starts: u32,
@@ -114,6 +119,7 @@ impl Cell {
             wants_over: false,
             again: false,
             failures: 0,
+            failed: Failures::default(),
             delay: Duration::ZERO,
             starts: 0,
             last_start: now,

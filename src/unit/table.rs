@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::attributes::Attributes;
+use super::give_up::GiveUp;
 use super::log::Log;
+use super::rewrite::Rewrite;
 
 /// A unit's place in its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +53,8 @@ pub struct Unit {
     pub restart: Restart,
     /// `backoff`.
     pub backoff: Backoff,
+    /// `give-up`; none: it is tried again for ever.
+    pub give_up: Option<GiveUp>,
     /// `permanent-exit`: ends that are not retried.
     pub permanent_exit: Vec<ExitRule>,
     /// `success-exit`: ends that count as success beside exit 0.
@@ -61,6 +65,8 @@ pub struct Unit {
     pub stop_timeout: Duration,
     /// `stop-signal`; SIGCONT follows it.
     pub stop_signal: Signal,
+    /// `reload-signal`: what `initctl reload UNIT` sends to the main process.
+    pub reload_signal: Option<Signal>,
     /// `stop`: a command that runs before the signal, and also when the unit is done.
     pub stop: Option<Vec<String>>,
     /// `kill`.
@@ -73,6 +79,8 @@ pub struct Unit {
     pub log: Log,
     /// `forward`: signals to PID 1 that are passed on to this unit while it is up.
     pub forward: Vec<Signal>,
+    /// `rewrite`: what becomes of some of these; each of them once.
+    pub rewrite: Vec<Rewrite>,
     /// `enabled`.
     pub enabled: bool,
     /// `description`.
@@ -97,17 +105,20 @@ impl Unit {
             ready: Ready::Exec,
             restart: Restart::Always,
             backoff: Backoff::default(),
+            give_up: None,
             permanent_exit: Vec::new(),
             success_exit: Vec::new(),
             start_timeout: None,
             stop_timeout: Duration::from_secs(10),
             stop_signal: Signal(15),
+            reload_signal: None,
             stop: None,
             kill: Kill::Group,
             env: BTreeMap::new(),
             attributes: Attributes::default(),
             log: Log::default(),
             forward: Vec::new(),
+            rewrite: Vec::new(),
             enabled: true,
             description: String::new(),
             main: false,

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::attributes::{Attributes, RESOURCES, Stage, Who};
+use super::duration::short;
 use super::event::{Ending, Errno, Goal, Pid, SpawnError, Wish};
+use super::give_up::Then;
 use super::machine::{Machine, Phase};
 use super::signal;
 use super::state::{Cell, State, Step, Why};
-use super::table::{Unit, UnitId};
+use super::table::{Signal, Unit, UnitId};
 use super::time::Time;
 
 pub(super) const HURRIED: &str = "asked again to shut down; no timeout lasts longer than a second now";
@@ -65,6 +67,20 @@ pub(super) fn failed(unit: &Unit, why: &Why) -> String {
     format!("unable to {verb} {name}: {cause}; not trying again: {rule}; `initctl start {name}` tries again")
 }
 
+pub(super) fn gave_up(unit: &Unit, why: &Why, then: Then) -> String {
+    let (name, cause) = (&unit.name, cause(unit, why));
+    let next = match then {
+        Then::Stay => format!("`initctl start {name}` tries again"),
+        Then::Shutdown => "shutting down, as its give-up says".to_owned(),
+        Then::Reboot => "rebooting, as its give-up says".to_owned(),
+    };
+    format!("unable to {} {name}: {cause}; {next}", verb(why))
+}
+
+pub(super) fn reloading(unit: &Unit, signal: Signal) -> String {
+    format!("{} was sent its reload-signal, {}", unit.name, signal::name(signal))
+}
+
 pub(super) fn main_not_started(unit: &Unit, why: &Why) -> String {
     let program = unit.exec.first().map_or("", String::as_str);
     format!("unable to start {program}: {}; exiting", cause(unit, why))
@@ -98,12 +114,14 @@ pub(super) const fn asked(wish: Wish) -> &'static str {
         Wish::Start => "asked to start",
         Wish::Stop => "asked to stop",
         Wish::Restart => "asked to restart",
+        Wish::Reload => "asked to reload",
     }
 }
 
 fn verb(why: &Why) -> &'static str {
     match why {
         Why::Ended(_) => "keep up",
+        Why::GaveUp { last, .. } => verb(last),
         Why::EarlyEnd(_) | Why::Fork(_) | Why::Exec(_) | Why::StartTimeout(_) => "start",
     }
 }
@@ -116,6 +134,10 @@ pub(super) fn cause(unit: &Unit, why: &Why) -> String {
         Why::Fork(errno) => format!("no process could be made: {}", errno_text(*errno)),
         Why::Exec(error) => not_become(&unit.attributes, *error),
         Why::StartTimeout(limit) => format!("it was not ready within {}", span(*limit)),
+        Why::GaveUp { after, within, last } => {
+            let failures = if *after == 1 { "failure" } else { "failures" };
+            format!("gave up after {after} {failures} in {}: {}", short(*within), cause(unit, last))
+        }
     }
 }
 

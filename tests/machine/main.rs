@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clusteros_init::unit::attributes::{EnvFile, Limit, Who};
 use clusteros_init::unit::{
-    Attributes, Ending, Event, ExitRule, Goal, Kind, Need, Notice, Ready, Request, Restart, Signal, Stage, Unit,
-    UnitId, Wish,
+    Attributes, Ending, Event, ExitRule, GiveUp, Goal, Kind, Need, Notice, Ready, Request, Restart, Rewrite, Signal,
+    Stage, Then, Unit, UnitId, Wish,
 };
 use scene::Scene;
 
@@ -107,6 +107,68 @@ fn failures_back_off_and_say_what_comes_next() {
     scene.tick().exec("crash").tick().killed("slow", 15);
     scene.at(200_000).killed("crash", 6);
     scene.matches("failures");
+}
+
+#[test]
+fn who_fails_too_often_is_given_up() {
+    let rule = GiveUp { after: 3, within: Duration::from_secs(60), then: Then::Stay };
+    let mut scene = Scene::new(vec![Unit { give_up: Some(rule), ..unit("crash") }, unit("other")]);
+    scene.exec("crash").exec("other").at(10).exit("crash", 1);
+    scene.no_process_next("crash", 11);
+    scene.tick().tick().exec("crash").exit("crash", 1).tick().exec("crash").killed("crash", 11);
+    scene.status();
+    // Anew, and the old failures do not count.
+    scene.at(9_000).tell(Event::Request(Request { unit: UnitId(0), wish: Wish::Start })).exec("crash").exit("crash", 2);
+    // A minute later the first one is forgotten.
+    scene.tick().exec("crash").at(60_000).exit("crash", 2).tick().exec("crash").at(70_000).exit("crash", 2).status();
+    scene.matches("give-up");
+}
+
+#[test]
+fn who_gives_up_may_end_the_node_and_says_with_what() {
+    for (name, then, own, goal) in [
+        ("shutdown", Then::Shutdown, Goal::Exit, Goal::Exit),
+        ("reboot", Then::Reboot, Goal::Exit, Goal::Exit),
+        ("power-off", Then::Shutdown, Goal::PowerOff, Goal::PowerOff),
+        ("reboot-machine", Then::Reboot, Goal::PowerOff, Goal::Reboot),
+    ] {
+        let rule = GiveUp { after: 1, within: Duration::from_secs(60), then };
+        let main = Unit { main: true, restart: Restart::Never, ..unit("main") };
+        let crash = Unit { give_up: Some(rule), ..unit("crash") };
+        let mut scene = Scene::ending(vec![crash, unit("other"), main], own);
+        scene.exec("crash").exec("other").exec("main");
+        scene.at(10).killed("crash", 6).exit("main", 0).killed("other", 15);
+        scene.halted_with(goal, 134);
+        if name == "shutdown" {
+            scene.matches("give-up-shutdown");
+        }
+    }
+    // To have ended well is no success when it was once too often.
+    let rule = GiveUp { after: 1, within: Duration::from_secs(60), then: Then::Shutdown };
+    let mut scene = Scene::new(vec![Unit { give_up: Some(rule), ..unit("a") }]);
+    scene.exec("a").exit("a", 0).halted_with(Goal::Exit, 1);
+}
+
+#[test]
+fn a_signal_is_passed_on_as_its_unit_wants_it() {
+    let forward = vec![Signal(28), Signal(23), Signal(43)];
+    let rewrite = vec![Rewrite { from: Signal(28), to: Some(Signal(10)) }, Rewrite { from: Signal(23), to: None }];
+    let mut scene = Scene::new(vec![Unit { forward, rewrite, ..unit("a") }, unit("b")]);
+    scene.tell(Event::Forwarded(Signal(28)));
+    scene.exec("a").exec("b");
+    for signal in [28, 23, 43, 29] {
+        scene.tell(Event::Forwarded(Signal(signal)));
+    }
+    scene.matches("forward");
+}
+
+#[test]
+fn a_reload_is_a_signal_to_who_is_up_and_takes_one() {
+    let mut scene = Scene::new(vec![Unit { reload_signal: Some(Signal(1)), ..unit("a") }, unit("b")]);
+    let reload = |unit| Event::Request(Request { unit: UnitId(unit), wish: Wish::Reload });
+    scene.tell(reload(0)).exec("a").exec("b").tell(reload(0)).tell(reload(1));
+    scene.tell(Event::Shutdown(Goal::Exit)).tell(reload(0)).killed("a", 15).killed("b", 15);
+    scene.matches("reload-signal");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clusteros_init::unit::{
     Action, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Role, Signal, SpawnError, Stage, Table, Target,
-    Time, Unit, UnitId,
+    Time, Unit, UnitId, Verdict,
 };
 
 pub struct Scene {
@@ -23,8 +23,13 @@ pub struct Scene {
 impl Scene {
     /// Everything starts at 0 ms.
     pub fn new(units: Vec<Unit>) -> Scene {
+        Scene::ending(units, Goal::Exit)
+    }
+
+    /// The same on a node that ends so by itself.
+    pub fn ending(units: Vec<Unit>, goal: Goal) -> Scene {
         let names = units.iter().map(|unit| unit.name.clone()).collect();
-        let options = Options { seed: 7, budget: Duration::from_secs(60), goal: Goal::Exit };
+        let options = Options { seed: 7, budget: Duration::from_secs(60), goal };
         let machine = Machine::new(Table { units }, Vec::new(), options, Time::ZERO);
         let mut scene = Scene {
             machine,
@@ -150,6 +155,13 @@ impl Scene {
         let firsts = view.history.milestones();
         let [waiting, starting, ready] = [firsts.waiting, firsts.starting, firsts.ready].map(|at| at.map(millis));
         let _ = writeln!(self.text, "  firsts of {name}: waiting {waiting:?}, starting {starting:?}, ready {ready:?}");
+        self
+    }
+
+    /// The node has ended like this.
+    pub fn halted_with(&mut self, goal: Goal, status: u8) -> &mut Scene {
+        let verdict = format!("{:?}", Action::Halt(Verdict { goal, status }));
+        assert!(self.text.contains(&verdict), "no {verdict} in:\n{}", self.text);
         self
     }
 

@@ -17,4 +17,5 @@ mod signals;
 mod small;
 mod speaker;
 mod supervision;
+mod upkeep;
 mod wrap;

@@ -4,8 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Action, Ending, Event, Goal, Kind, Machine, Options, Pid, Ready, Request, Restart, Role, Scribe, Signal, Snapshot,
-    Table, Target, Time, UnitId, Wish,
+    Action, Ending, Event, Goal, Kind, Machine, Options, Phase, Pid, Ready, Request, Restart, Role, Scribe, Signal,
+    Snapshot, Table, Target, Then, Time, Unit, UnitId, View, Wish,
 };
 
 use crate::dice::Dice;
@@ -30,6 +30,8 @@ pub struct Life {
     /// By unit: ready, as the events that were delivered say.
     up: Vec<bool>,
     main_ended: Option<Ending>,
+    /// A unit gave up and ended the node: how it ended last.
+    cause: Option<Option<Ending>>,
     halted: bool,
     trace: bool,
     renewal: Renewal,
@@ -72,6 +74,7 @@ fn lived(seed: u64, trace: bool, renewal: Renewal) -> Result<(u64, Renewal), Str
         budget,
         up: vec![false; table.units.len()],
         main_ended: None,
+        cause: None,
         halted: false,
         trace,
         renewal,
@@ -157,9 +160,10 @@ impl Life {
             }
             if self.now >= next_wish && !self.world.calm {
                 let unit = UnitId(dice.below(table.units.len() as u64) as u16);
-                let wish = dice.pick(&[Wish::Start, Wish::Stop, Wish::Restart]);
+                let wish = dice.pick(&[Wish::Start, Wish::Stop, Wish::Restart, Wish::Reload]);
                 self.event(Event::Request(Request { unit, wish }))?;
                 next_wish = self.now + Duration::from_millis(dice.below(40_000));
+                self.event(Event::Forwarded(Signal(28)))?;
                 if dice.chance(8) || (self.shutdowns > 0 && dice.chance(30)) {
                     self.event(Event::Shutdown(dice.pick(&[Goal::Exit, Goal::PowerOff, Goal::Reboot])))?;
                     next_wish = self.now + Duration::from_millis(dice.below(3_000));
@@ -204,6 +208,7 @@ impl Life {
             _ => None,
         };
         self.machine.handle(self.now, event);
+        self.note_give_up()?;
         self.drain()?;
         if let Some(pid) = reaped {
             self.world.processes.remove(&pid.0);
@@ -220,6 +225,23 @@ impl Life {
         }
         self.shutdowns += 1;
         self.shutdown_at.get_or_insert(self.now);
+    }
+
+    /// A unit that gives up may end the node, and nobody was asked.
+    fn note_give_up(&mut self) -> Result<(), String> {
+        if self.shutdowns > 0 || matches!(self.machine.phase(), Phase::Running) {
+            return Ok(());
+        }
+        let views = self.machine.views(self.now);
+        let ends = |unit: &Unit| unit.give_up.is_some_and(|rule| rule.then != Then::Stay);
+        let gave_up = |view: &&View<'_>| view.why.as_deref().is_some_and(|why| why.starts_with("gave up after "));
+        let mut of = views.iter().zip(&self.world.table.units).filter(|(view, unit)| gave_up(view) && ends(unit));
+        let Some((view, _)) = of.find(|(view, _)| view.since == self.now) else {
+            return Err(format!("it shuts down, and nobody asked: {views:?}"));
+        };
+        self.cause = Some(view.last_exit);
+        self.note_shutdown();
+        Ok(())
     }
 
     fn note_ready(&mut self, pid: Pid, by: Ready) {
@@ -254,6 +276,7 @@ impl Life {
         while let Some(action) = self.machine.next(self.now) {
             self.renewal.see(self.now, &action);
             self.renewal.perhaps(&mut self.machine)?;
+            self.note_give_up()?;
             actions += 1;
             if actions > 2_000 {
                 return Err(format!("one event led to 2,000 actions; the last: {action:?}"));
@@ -299,7 +322,8 @@ impl Life {
                 if self.shutdowns == 0 {
                     return Err("halted though nobody asked".into());
                 }
-                let expected = match self.main_ended {
+                let expected = match self.cause.unwrap_or(self.main_ended) {
+                    Some(Ending::Code(0)) | None if self.cause.is_some() => 1,
                     Some(Ending::Code(code)) => code,
                     Some(Ending::Signal { signal, .. }) => 128 + signal.0 as u8,
                     Some(Ending::Lost) => 70,
@@ -361,6 +385,9 @@ impl Life {
             return Err(format!("{signal:?} to {pid:?}, which is no unit's process"));
         };
         let unit = &self.world.table.units[id.index()];
+        if tables::PASSED.contains(&signal) {
+            return Ok(());
+        }
         let forced = self.shutdowns >= 3 || self.over_budget();
         if self.shutdowns > 0 && process.zombie.is_none() && process.role == Role::Main && !forced && !unit.last {
             for (at, other) in self.world.table.units.iter().enumerate() {

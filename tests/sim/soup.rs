@@ -110,7 +110,10 @@ fn event(dice: &mut Dice) -> Event {
             ];
             Event::Notify { unit: unit(dice), pid: pid(dice), notices }
         }
-        10 => Event::Request(Request { unit: unit(dice), wish: dice.pick(&[Wish::Start, Wish::Stop, Wish::Restart]) }),
+        10 => Event::Request(Request {
+            unit: unit(dice),
+            wish: dice.pick(&[Wish::Start, Wish::Stop, Wish::Restart, Wish::Reload]),
+        }),
         11 if dice.chance(10) => Event::Shutdown(dice.pick(&[Goal::Exit, Goal::Halt, Goal::Reboot, Goal::PowerOff])),
         12 => Event::Swept { left: dice.below(3) as usize },
         _ => Event::Tick,

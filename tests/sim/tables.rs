@@ -2,9 +2,14 @@
 
 use std::time::Duration;
 
-use clusteros_init::unit::{Backoff, ExitRule, Kill, Kind, Need, Ready, Restart, Signal, Table, Unit, UnitId, When};
+use clusteros_init::unit::{
+    Backoff, ExitRule, GiveUp, Kill, Kind, Need, Ready, Restart, Rewrite, Signal, Table, Then, Unit, UnitId, When,
+};
 
 use crate::dice::Dice;
+
+/// What units are sent that is not to end them: `forward`, `rewrite`, `reload-signal`.
+pub const PASSED: [Signal; 4] = [Signal(1), Signal(12), Signal(23), Signal(28)];
 
 pub fn table(dice: &mut Dice) -> Table {
     let count = 1 + dice.below(8);
@@ -53,6 +58,18 @@ fn unit(dice: &mut Dice, at: u16) -> Unit {
     }
     if dice.chance(20) {
         unit.success_exit = vec![ExitRule::Code(3)];
+    }
+    if dice.chance(20) {
+        let then = if dice.chance(70) { Then::Stay } else { dice.pick(&[Then::Shutdown, Then::Reboot]) };
+        let within = Duration::from_millis(1 + dice.below(60_000));
+        unit.give_up = Some(GiveUp { after: 1 + dice.below(6) as u32, within, then });
+    }
+    if dice.chance(30) {
+        unit.reload_signal = Some(Signal(1));
+    }
+    unit.forward = vec![Signal(28), Signal(23)];
+    if dice.chance(30) {
+        unit.rewrite = vec![Rewrite { from: Signal(28), to: dice.pick(&[None, Some(Signal(12))]) }];
     }
     unit.enabled = dice.chance(92);
     unit.when = When::default();

@@ -8,6 +8,7 @@ use clusteros_init::unit::{
 };
 
 use crate::dice::Dice;
+use crate::tables::PASSED;
 
 /// What a process will do, unless somebody sends it a signal.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,7 +146,7 @@ impl World {
 
     fn deliver(&mut self, now: Time, pid: i32, signal: Signal) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
-        if process.zombie.is_some() || process.stuck || signal == Signal(18) {
+        if process.zombie.is_some() || process.stuck || signal == Signal(18) || PASSED.contains(&signal) {
             return;
         }
         let last = process.unit.is_some_and(|unit| self.table.units[unit.index()].last);

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clusteros_init::unit::attributes::{Attributes, EnvFile, Limit, UNLIMITED, Who};
 use clusteros_init::unit::keys::{KEYS, help};
 use clusteros_init::unit::read::{MOST, read};
-use clusteros_init::unit::{Backoff, ExitRule, Kill, Kind, Log, Need, Ready, Restart, Signal, Table, UnitId, When};
+use clusteros_init::unit::{
+    Backoff, ExitRule, GiveUp, Kill, Kind, Log, Need, Ready, Restart, Signal, Table, Then, UnitId, When,
+};
 
 use crate::golden::{assert_golden, golden};
 
@@ -41,6 +43,11 @@ fn broken_lines_and_what_stands_between_them() {
 #[test]
 fn mistakes_of_what_shapes_a_process() {
     golden_mistakes("units-process");
+}
+
+#[test]
+fn mistakes_of_what_keeps_a_unit_going() {
+    golden_mistakes("units-upkeep");
 }
 
 #[test]
@@ -123,7 +130,10 @@ fn every_key() {
         kill = "main"
         log = { size = "64K", keep = 0x0a }
         env = { A = "1", B = "" }
+        reload-signal = "HUP"
+        give-up = { after = 3, within = "1m", then = "reboot" }
         forward = ["WINCH", "RTMIN+9"]
+        rewrite = { WINCH = "USR1", "RTMIN+9" = "drop" }
         description = "all of it"
     "#]);
     let all = &table.units[2];
@@ -146,7 +156,11 @@ fn every_key() {
     assert_eq!(all.kill, Kill::Main);
     assert_eq!(all.log, Log::File { size: 65_536, keep: 10 });
     assert_eq!(all.env.get("B").map(String::as_str), Some(""));
+    assert_eq!(all.reload_signal, Some(Signal(1)));
+    assert_eq!(all.give_up, Some(GiveUp { after: 3, within: Duration::from_secs(60), then: Then::Reboot }));
     assert_eq!(all.forward, [Signal(28), Signal(43)]);
+    assert_eq!(all.passes(Signal(28)), Some(Signal(10)));
+    assert_eq!((all.passes(Signal(43)), all.passes(Signal(23))), (None, None));
     assert_eq!(all.description, "all of it");
     assert!(all.enabled && !table.units[1].enabled && !all.main && !all.last);
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::attributes::Stage;
 use super::super::event::{Ending, Errno, SpawnError};
+use super::super::give_up::Failures;
 use super::super::history::{History, Milestones, Transition};
 use super::super::state::{Cell, State, Step, Stop, Why};
 use super::super::time::Time;
@@ -19,6 +20,7 @@ pub(super) fn pass_cell(cell: &mut Cell, page: &mut Page<'_>) {
         wants_over,
         again,
         failures,
+        failed: Failures(failed),
         delay,
         starts,
         last_start,
@@ -37,6 +39,9 @@ pub(super) fn pass_cell(cell: &mut Cell, page: &mut Page<'_>) {
     page.may("wants-over", wants_over);
     page.may("again", again);
     page.may("failures", failures);
+    let mut times = Vec::from(std::mem::take(failed));
+    page.list("failed", &mut times, || Time::ZERO, |time, page| page.must("at", time));
+    *failed = times.into();
     page.may("delay", delay);
     page.may("starts", starts);
     page.must("last-start", last_start);
@@ -132,6 +137,7 @@ fn pass_why(why: &mut Why, page: &mut Page<'_>) {
         Why::Fork(_) => "fork",
         Why::Exec(_) => "exec",
         Why::StartTimeout(_) => "start-timeout",
+        Why::GaveUp { .. } => "gave-up",
     };
     page.word("is", word, &mut |read| {
         *why = match read {
@@ -140,6 +146,7 @@ fn pass_why(why: &mut Why, page: &mut Page<'_>) {
             "fork" => BLANK,
             "exec" => Why::Exec(SpawnError::exec(Errno(0))),
             "start-timeout" => Why::StartTimeout(Duration::ZERO),
+            "gave-up" => Why::GaveUp { after: 0, within: Duration::ZERO, last: Box::new(BLANK) },
             _ => return false,
         };
         true
@@ -149,6 +156,11 @@ fn pass_why(why: &mut Why, page: &mut Page<'_>) {
         Why::Fork(errno) => page.must("errno", errno),
         Why::Exec(error) => pass_spawn_error(error, page),
         Why::StartTimeout(limit) => page.must("limit", limit),
+        Why::GaveUp { after, within, last } => {
+            page.must("after", after);
+            page.must("within", within);
+            page.part("last", &mut |page| pass_why(last, page));
+        }
     }
 }
 

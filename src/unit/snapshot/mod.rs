@@ -36,12 +36,25 @@ pub struct Scribe {
 impl Scribe {
     /// Writes a snapshot of `machine` at the end of `out`. Sections of the caller's own may follow.
     pub fn write(&mut self, machine: &Machine, out: &mut String) {
-        let Machine { table, cells, leaving: _, links: _, options, life, queue, main_status, killed, tally } = machine;
+        let Machine {
+            table,
+            cells,
+            leaving: _,
+            links: _,
+            options,
+            life,
+            queue,
+            main_status,
+            cause_status,
+            killed,
+            tally,
+        } = machine;
         let mut head = Head {
             options: *options,
             life: *life,
             queue: queue.iter().cloned().collect(),
             main_status: *main_status,
+            cause_status: *cause_status,
             killed: *killed,
             tally: tally.clone(),
         };
@@ -138,11 +151,12 @@ impl<'a> Snapshot<'a> {
             }
             cells.push(cell);
         }
-        let Head { options, life, queue, main_status, killed, tally } = head;
+        let Head { options, life, queue, main_status, cause_status, killed, tally } = head;
         let leaving = vec![false; table.units.len()];
         let links = Links::new(&table);
         let queue = queue.into();
-        let mut machine = Machine { table, cells, leaving, links, options, life, queue, main_status, killed, tally };
+        let mut machine =
+            Machine { table, cells, leaving, links, options, life, queue, main_status, cause_status, killed, tally };
         machine.mark_leaving();
         Ok(machine)
     }
@@ -154,6 +168,7 @@ struct Head {
     life: Life,
     queue: Vec<Action>,
     main_status: Option<u8>,
+    cause_status: Option<u8>,
     killed: bool,
     tally: Tally,
 }
@@ -165,6 +180,7 @@ impl Default for Head {
             life: Life::Running,
             queue: Vec::new(),
             main_status: None,
+            cause_status: None,
             killed: false,
             tally: Tally::default(),
         }
@@ -173,13 +189,15 @@ impl Default for Head {
 
 impl Head {
     fn pass(&mut self, table: &Table, page: &mut Page<'_>) {
-        let Head { options: Options { seed, budget, goal }, life, queue, main_status, killed, tally } = self;
+        let Head { options: Options { seed, budget, goal }, life, queue, main_status, cause_status, killed, tally } =
+            self;
         page.must("seed", seed);
         page.must("budget", budget);
         pass_goal(goal, page);
         page.part("life", &mut |page| pass_life(life, page));
         page.list("queue", queue, || Action::CloseLogs, |action, page| pass_action(action, table, page));
         page.may("main-status", main_status);
+        page.may("cause-status", cause_status);
         page.may("killed", killed);
         pass_tally(tally, page);
     }
