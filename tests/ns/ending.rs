@@ -37,6 +37,7 @@ fn a_stopped_service_ends_too() {
     need!("a_stopped_service", kit::no_namespaces());
     let mut node = Plan::new("stopped").table(SLEEPER).start();
     node.wait_for("events", "up");
+    node.wait_state("sleeper", "up");
     let sleeper = node.unit_pid("sleeper").expect("it runs");
     kit::kill(sleeper, 19);
     wait_until("it is stopped", SOON, || kit::fact(sleeper, "State").starts_with('T'));
