@@ -1,6 +1,9 @@
 //! What people and other processes ask of PID 1, and what it answers: signals in, a status document out. Pure: values in,
 //! values out; no clock, file, socket, thread, randomness or `unsafe`.
 
+pub mod columns;
+pub mod detail;
+pub mod fit;
 pub mod json;
 pub mod line;
 pub mod outcome;

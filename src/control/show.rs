@@ -2,8 +2,18 @@
 
 use std::time::Duration;
 
+use super::columns::plain;
 use super::status::{Status, UnitStatus};
 use crate::unit::duration::short;
+
+/// The columns of the table.
+pub(super) const HEAD: [&str; 6] = [NAME, STATE, PID, SINCE, RESTARTS, WHY];
+pub(super) const NAME: &str = "UNIT";
+pub(super) const STATE: &str = "STATE";
+pub(super) const PID: &str = "PID";
+pub(super) const SINCE: &str = "SINCE";
+pub(super) const RESTARTS: &str = "RESTARTS";
+pub(super) const WHY: &str = "WHY";
 
 /// Units that the last line names at most; the table above it has them all.
 const NAMED: usize = 3;
@@ -11,7 +21,7 @@ const NAMED: usize = 3;
 impl Status {
     /// One line a unit, in columns, and a last line that sums up: `4 of 5 units up; gossip is waiting for identity`.
     pub fn table(&self) -> String {
-        let head = ["UNIT", "STATE", "PID", "SINCE", "RESTARTS", "WHY"].map(str::to_owned);
+        let head = HEAD.map(str::to_owned);
         let rows: Vec<[String; 6]> =
             std::iter::once(head).chain(self.units.iter().map(|unit| self.row(unit))).collect();
         let mut widths = [0; 6];
@@ -56,7 +66,7 @@ impl Status {
         text
     }
 
-    fn row(&self, unit: &UnitStatus) -> [String; 6] {
+    pub(super) fn row(&self, unit: &UnitStatus) -> [String; 6] {
         [
             plain(&unit.name),
             plain(&unit.state),
@@ -91,9 +101,4 @@ impl Status {
 /// A state as it follows "is".
 fn phrase(state: &str) -> &str {
     if state == "backoff" { "in backoff" } else { state }
-}
-
-/// `text` without anything that would move a terminal's cursor.
-fn plain(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
 }

@@ -35,6 +35,8 @@ pub(super) enum Call {
 pub(super) struct Asked {
     pub json: bool,
     pub watch: bool,
+    /// No line is shortened.
+    pub wide: bool,
     /// The units; none: all, in a table.
     pub units: Vec<String>,
     pub of: Whom,
@@ -123,8 +125,8 @@ pub(super) fn help(typed: &Typed) -> Result<Call, String> {
 
 /// `status`.
 pub(super) fn status(typed: &Typed) -> Result<Call, String> {
-    let (json, watch) = (typed.has("--json"), typed.has("--watch"));
-    Ok(Call::Status(Asked { json, watch, units: typed.units(), of: Whom::read(typed)? }))
+    let (json, watch, wide) = (typed.has("--json"), typed.has("--watch"), typed.has("--wide"));
+    Ok(Call::Status(Asked { json, watch, wide, units: typed.units(), of: Whom::read(typed)? }))
 }
 
 /// `start`, `stop`, `restart`.
@@ -178,8 +180,8 @@ mod tests {
         assert_eq!(words("--version"), Ok(Call::Version));
         assert_eq!(words("status"), Ok(Call::Status(Asked::default())));
         let of = || Whom { pid: Some(7), root: Some("/r".into()) };
-        let all = Asked { json: true, watch: true, units: vec!["a".to_owned()], of: of() };
-        assert_eq!(words("status --json --watch a --pid 7 --root=/r a"), Ok(Call::Status(all)));
+        let all = Asked { json: true, watch: true, wide: true, units: vec!["a".to_owned()], of: of() };
+        assert_eq!(words("status --json --watch --wide a --pid 7 --root=/r a"), Ok(Call::Status(all)));
         assert_eq!(words("help stop"), Ok(Call::HelpOf("stop".to_owned())));
         assert_eq!(words("halt --help"), Ok(Call::HelpOf("halt".to_owned())));
         assert_eq!(words("check"), Ok(Call::Check { root: "/".into(), files: vec![] }));

@@ -80,11 +80,15 @@ pub(super) const COMMANDS: &[Command] = &[
         names: &["status"],
         brief: "the units, their states, and why",
         text: "\
-Asks PID 1 to write its status document anew (USR1) and shows it: one line a unit, or of each UNIT all that is known. Where \
-asking is not permitted, shows the document as it is and says so.",
+Asks PID 1 to write its status document anew (USR1) and shows it: one line a unit, or of each UNIT all that is known, with its last transitions and the last lines that it wrote. \
+Where asking is not permitted, shows the document as it is and says so.
+
+No line is longer than the terminal is wide, or than 80 columns where there is none. States are coloured on a terminal, \
+unless NO_COLOR is set.",
         options: &[
             Flag { names: &["--json"], value: Value::None, text: "the document itself" },
             Flag { names: &["--watch"], value: Value::None, text: "again at every change, until interrupted" },
+            Flag { names: &["--wide"], value: Value::None, text: "no line is shortened" },
             PID,
             ROOT,
         ],

@@ -39,10 +39,6 @@ impl Wanted {
         let count = typed.value("-n").map_or(Ok(100), count)?;
         Ok(Wanted { names: typed.units(), follow: typed.has("-f"), count, of: Whom::read(typed)? })
     }
-
-    fn folder(&self) -> PathBuf {
-        self.of.root().join("var/log/cluster-os")
-    }
 }
 
 fn count(value: &OsStr) -> Result<u64, String> {
@@ -85,7 +81,7 @@ struct Show {
 
 impl Show {
     fn open(wanted: Wanted) -> Result<Show, Stop> {
-        let folder = wanted.folder();
+        let folder = folder(&wanted.of);
         let tame = io::stdout().is_terminal();
         let mut show = Show { wanted, folder, watch: None, reels: Vec::new(), tame };
         if show.wanted.follow {
@@ -240,6 +236,27 @@ impl Show {
         };
         Stop::Message(format!("unable to read {}: {}; {next}", self.folder.display(), reason(cause)))
     }
+}
+
+/// The last `count` whole lines of `unit`, as a terminal may have them; none if none can be read.
+pub(super) fn tail(of: &Whom, unit: &str, count: u64) -> Vec<String> {
+    let read = || -> io::Result<Vec<String>> {
+        let mut reel = Reel::open(&folder(of), unit)?;
+        reel.keep_last(count)?;
+        let mut lines = Vec::new();
+        while reel.head()?.is_some() {
+            let mut line = Vec::new();
+            let entry = reel.take().map(|entry| entry.text).unwrap_or_default();
+            tamed(entry.trim_ascii_end(), &mut line);
+            lines.push(String::from_utf8_lossy(&line).into_owned());
+        }
+        Ok(lines)
+    };
+    read().unwrap_or_default()
+}
+
+fn folder(of: &Whom) -> PathBuf {
+    of.root().join("var/log/cluster-os")
 }
 
 /// What to do about a unit that has no lines.

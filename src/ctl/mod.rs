@@ -7,6 +7,7 @@ mod code;
 mod commands;
 mod document;
 mod logs;
+mod look;
 mod page;
 mod reel;
 mod request;

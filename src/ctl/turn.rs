@@ -1,16 +1,20 @@
 //! `initctl status`: once, or at every change.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use log::{error, warn};
 
 use super::call::Asked;
 use super::code::{DOWN, NO, OK};
 use super::document::{Document, Reading, Unable, age};
+use super::logs;
+use super::look::Look;
 use super::request::unknown;
 use super::{print, reason};
 use crate::control::Status;
 
+/// How many of a unit's own lines are shown with what is known of it.
+const LINES: u64 = 10;
 /// Clears a terminal, so that the table stays in one place.
 const CLEAR: &str = "\x1b[H\x1b[2J";
 
@@ -71,9 +75,15 @@ fn watch(asked: &Asked) -> Result<u8, Stop> {
 
 /// Prints one reading and answers what it means for the exit code, or the exit code to end with.
 fn show(reading: &Reading, asked: &Asked) -> Result<u8, u8> {
-    let mut text = if asked.json { reading.text.clone() } else { of_units(&reading.status, &asked.units).table() };
+    let look = asked.look();
+    let mut text = match (asked.json, asked.units.is_empty()) {
+        (true, true) => reading.text.clone(),
+        (true, false) => of_units(&reading.status, &asked.units).to_json(),
+        (false, true) => reading.status.fitted(look.width, look.colours),
+        (false, false) => details(&reading.status, asked, &look),
+    };
     if asked.watch && !asked.json {
-        text = if io::stdout().is_terminal() { format!("{CLEAR}{text}") } else { format!("{text}\n") };
+        text = if look.terminal { format!("{CLEAR}{text}") } else { format!("{text}\n") };
     }
     print(&text)?;
     let units = &reading.status.units;
@@ -84,6 +94,30 @@ fn show(reading: &Reading, asked: &Asked) -> Result<u8, u8> {
         ([], false, _) => NO,
         ([_, ..], _, false) => DOWN,
     })
+}
+
+impl Asked {
+    fn look(&self) -> Look {
+        let look = Look::found();
+        if self.wide { Look { width: usize::MAX, ..look } } else { look }
+    }
+}
+
+/// All that is known of the units that were asked for, and the end of what they wrote.
+fn details(status: &Status, asked: &Asked, look: &Look) -> String {
+    let units = asked.units.iter().filter_map(|name| status.units.iter().find(|unit| unit.name == *name));
+    let pages: Vec<String> = units
+        .map(|unit| {
+            let mut page = status.detail(unit, look.width, look.colours);
+            let lines = logs::tail(&asked.of, &unit.name, LINES);
+            if !lines.is_empty() {
+                page.push_str("  log\n");
+            }
+            lines.iter().for_each(|line| page.push_str(&format!("    {line}\n")));
+            page
+        })
+        .collect();
+    pages.join("\n")
 }
 
 /// The status with these units alone; with all if none is named.

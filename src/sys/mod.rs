@@ -20,6 +20,7 @@ pub mod renewal;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod terminal;
 
 pub use nix::errno::Errno;
 

@@ -194,7 +194,11 @@ fn the_exit_code_says_whether_all_is_well() {
     ] {
         let status = document(state, Duration::ZERO);
         folder.put(&status.to_json());
-        assert_eq!(said(&["status", "--root", folder.root()]), (code, status.table(), String::new()), "{state}");
+        assert_eq!(
+            said(&["status", "--root", folder.root()]),
+            (code, status.fitted(80, false), String::new()),
+            "{state}"
+        );
         let json = said(&["status", "--json", "--root", folder.root()]);
         assert_eq!(json, (code, status.to_json(), String::new()), "{state}");
     }
@@ -212,6 +216,62 @@ fn the_exit_code_says_whether_the_named_units_are_up() {
         "initctl: error: unable to find a unit called \"gosip\": the table has none; did you mean \"gossip\"?\n";
     let unknown = said(&["status", "gossip", "gosip", "--root", folder.root()]);
     assert_eq!(unknown, (64, String::new(), error.to_owned()));
+}
+
+#[test]
+fn what_is_known_of_a_unit() {
+    let folder = Folder::new("known");
+    let status: Status = serde_json::from_str(&golden("status-units.json")).expect("a document");
+    folder.put(&status.to_json());
+    let logs = folder.path("var/log/cluster-os");
+    fs::create_dir_all(&logs).expect("made");
+    let lines: String =
+        (0..12).map(|line| format!("2026-01-31T23:59:{:02}.000Z line {line}\u{1b}[2J\n", line)).collect();
+    fs::write(logs.join("gossip.log"), lines).expect("written");
+    let (code, out, err) = said(&["status", "gossip", "wg0", "--root", folder.root()]);
+    assert_eq!((code, err.as_str()), (3, ""));
+    assert_golden("status-units.txt", &out);
+    let (code, out, _) = said(&["status", "wg0", "--json", "--root", folder.root()]);
+    let one: Status = serde_json::from_str(&out).expect("a document");
+    let names: Vec<&str> = one.units.iter().map(|unit| unit.name.as_str()).collect();
+    assert_eq!((code, names), (0, vec!["wg0"]));
+}
+
+/// What initctl writes to a terminal so wide.
+fn on_a_terminal(columns: u16, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    let size = nix::pty::Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    let pair = nix::pty::openpty(&size, None).expect("a terminal");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_initctl"))
+        .args(arguments)
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(pair.slave)
+        .spawn()
+        .expect("initctl");
+    let mut master = fs::File::from(pair.master);
+    let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
+    // A terminal whose other end is closed says EIO.
+    while let Ok(count @ 1..) = master.read(&mut buffer) {
+        text.extend_from_slice(&buffer[..count]);
+    }
+    drop(child.wait());
+    String::from_utf8_lossy(&text).replace("\r\n", "\n")
+}
+
+#[test]
+fn a_terminal_gets_its_width_and_colours() {
+    let folder = Folder::new("terminal");
+    let status: Status = serde_json::from_str(&golden("status-units.json")).expect("a document");
+    folder.put(&status.to_json());
+    let arguments = ["status", "--root", folder.root()];
+    assert_eq!(on_a_terminal(60, &arguments, &[]), status.fitted(60, true));
+    assert_eq!(on_a_terminal(200, &arguments, &[("NO_COLOR", "")]), status.fitted(200, true));
+    assert_eq!(on_a_terminal(200, &arguments, &[("NO_COLOR", "1")]), status.fitted(200, false));
+    assert_eq!(on_a_terminal(0, &arguments, &[("TERM", "dumb")]), status.fitted(80, false));
+    let wide = ["status", "--wide", "--root", folder.root()];
+    assert_eq!(said(&wide).1, status.fitted(usize::MAX, false));
 }
 
 #[test]
@@ -313,7 +373,7 @@ fn pid_1_is_asked_for_what_is_true_now() {
     let answer = said(&["status", "--root", folder.root(), "--pid", &own]);
     signal_hook::low_level::unregister(hook);
     player.join().expect("played");
-    assert_eq!(answer, (0, now.table(), String::new()));
+    assert_eq!(answer, (0, now.fitted(80, false), String::new()));
 }
 
 #[test]

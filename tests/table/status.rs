@@ -81,6 +81,14 @@ fn everything() -> Vec<View<'static>> {
 }
 
 #[test]
+fn the_table_for_a_terminal() {
+    let status = status(&everything(), Phase::Running);
+    let pages: Vec<String> =
+        [120, 80, 50, 30].iter().map(|width| format!("{width}:\n{}", status.fitted(*width, false))).collect();
+    assert_golden("status-fitted.txt", &pages.join("\n"));
+}
+
+#[test]
 fn the_history_is_in_the_document() {
     let mut history = History::new();
     history.record(NOW - Duration::from_secs(90), "waiting", None);
