@@ -4,6 +4,7 @@
 //! Every duty carries its own failure policy, and none ends the boot: a machine that is half up can be looked at.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod cgroup;
 pub mod facts;
 pub mod module;
 pub mod plan;

@@ -284,6 +284,7 @@ pub fn ending(how: Ending) -> String {
             let name = name.strip_prefix("signal ").unwrap_or(&name);
             format!("signal {name}{}", if core { ", core dumped" } else { "" })
         }
+        Ending::OutOfMemory => "signal KILL, out of memory".to_owned(),
     }
 }
 

@@ -166,7 +166,7 @@ mod tests {
         let mut wrap = rewritten(&["TERM:INT"]).unwrap();
         let mut main = Unit::new("main", vec!["x".to_owned()]);
         wrap.shape(&mut main);
-        assert_eq!((main.stop_signal, main.kill), (Signal(15), Kill::Group));
+        assert_eq!((main.stop_signal, main.kill), (Signal(15), Kill::Cgroup));
         assert!(!wrap.shuts_down(15));
         assert_eq!(wrap.budget(), BUDGET);
         wrap.kill_after("30s").unwrap();

@@ -17,7 +17,9 @@ use crate::sys::{descriptor, power, process, renewal, signal};
 use crate::unit::{Signal, Table, Unit};
 
 pub mod boot;
+pub mod cgroup;
 pub mod conditions;
+pub mod division;
 pub mod drill;
 pub mod files;
 pub mod halt;
@@ -200,9 +202,10 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
     if let (Some(wrap), Some(main)) = (&wrap, table.units.last_mut()) {
         wrap.shape(main);
     }
+    let cgroups = cgroup::Cgroups::new(wrap.is_none().then(|| division::divide(place == Place::Appliance)));
     let outfit = spawn::Outfit::new(entry, command, inherited, null.as_ref().map(AsRawFd::as_raw_fd));
     let source = files::Source { chosen: options.units.take(), texts };
-    let mut verdict = match turn::Node::new(table, source, outfit, place, wrap.clone()) {
+    let mut verdict = match turn::Node::new(table, source, outfit, place, wrap.clone(), cgroups) {
         Ok(mut node) => node.run(options.drill),
         Err(errno) => {
             log::error!("unable to read signals: {}; nothing was started", errno.desc());

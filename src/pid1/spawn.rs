@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::sys::attire::{Attire, EnvironmentFile, Who};
+use crate::sys::cgroup::Membership;
 use crate::sys::signal::{Entry, SignalSet};
 use crate::sys::spawn::Program;
 use crate::sys::{Errno, descriptor, process};
@@ -44,6 +45,8 @@ pub struct Occasion<'a> {
     pub keep: Vec<RawFd>,
     /// Arguments after its own.
     pub more: Vec<CString>,
+    /// Its cgroup.
+    pub cgroup: Option<Membership>,
 }
 
 impl Outfit {
@@ -58,7 +61,7 @@ impl Outfit {
     /// `EINVAL` if an argument has a zero byte in it, or there is none.
     pub fn program(&self, unit: &Unit, role: Role, occasion: Occasion<'_>) -> Result<Program, Errno> {
         match role {
-            Role::Main if unit.main => self.wrapped(),
+            Role::Main if unit.main => self.wrapped(occasion.cgroup),
             Role::Main => self.unit(unit, &unit.exec, occasion),
             Role::Stop => self.unit(unit, unit.stop.as_deref().unwrap_or_default(), occasion),
         }
@@ -71,7 +74,7 @@ impl Outfit {
 
     /// The command of the command line gets exactly what we were given. Sockets that are ours by `LISTEN_PID` become its own:
     /// it has another pid, and the id of ours would belie that.
-    fn wrapped(&self) -> Result<Program, Errno> {
+    fn wrapped(&self, cgroup: Option<Membership>) -> Result<Program, Errno> {
         let arguments = self.command.iter().map(|word| c_string(word)).collect::<Result<Vec<_>, _>>()?;
         let name = self.command.first().ok_or(Errno::EINVAL)?;
         let ours = process::own_pid().to_string();
@@ -88,7 +91,7 @@ impl Outfit {
             signals: self.entry,
             ours_ignored: SignalSet::EMPTY,
             foreground: descriptor::is_terminal(0),
-            attire: Attire::default(),
+            attire: Attire { cgroup, ..Attire::default() },
         })
     }
 
@@ -110,7 +113,7 @@ impl Outfit {
         let mut arguments = words.iter().map(|word| c_string(OsStr::new(word))).collect::<Result<Vec<_>, _>>()?;
         arguments.extend(occasion.more);
         let output = if unit.log == Log::Null { self.null } else { occasion.output };
-        let attire = attire(unit, occasion.notify)?;
+        let attire = Attire { cgroup: occasion.cgroup, ..attire(unit, occasion.notify)? };
         Ok(Program {
             candidates: candidates(OsStr::new(name), environment.get(OsStr::new("PATH")).copied())?,
             arguments,
@@ -168,6 +171,7 @@ fn attire(unit: &Unit, notify: Option<&Path>) -> Result<Attire, Errno> {
         },
         settled: own.chain(PRIVATE).map(text).collect::<Result<_, _>>()?,
         socket: notify.filter(|path| path.is_absolute()).map(|path| c_string(path.as_os_str())).transpose()?,
+        cgroup: None,
     })
 }
 

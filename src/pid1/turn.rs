@@ -15,6 +15,7 @@ use crate::unit::{
     UnitId, Verdict,
 };
 
+use super::cgroup::Cgroups;
 use super::files::Source;
 use super::ignored::Ignored;
 use super::logs::Logs;
@@ -43,6 +44,7 @@ pub struct Node {
     pub(super) mode: Mode,
     pub(super) wrap: Wrap,
     pub(super) outfit: Outfit,
+    pub(super) cgroups: Cgroups,
     pub(super) signals: Signals,
     pub(super) channels: Channels,
     pub(super) logs: Logs,
@@ -66,7 +68,15 @@ impl Node {
     ///
     /// # Errors
     /// There is no descriptor for signals; without it PID 1 is deaf.
-    pub fn new(table: Table, source: Source, outfit: Outfit, place: Place, wrap: Option<Wrap>) -> Result<Node, Errno> {
+    pub fn new(
+        table: Table,
+        source: Source,
+        outfit: Outfit,
+        place: Place,
+        wrap: Option<Wrap>,
+        cgroups: Cgroups,
+    ) -> Result<Node, Errno> {
+        cgroups.say(&table);
         let signals = Signals::open()?;
         let now = time();
         let (mode, budget, goal) = match place {
@@ -99,6 +109,7 @@ impl Node {
             mode,
             wrap: wrap.unwrap_or_default(),
             outfit,
+            cgroups,
             signals,
             channels,
             logs,
@@ -188,6 +199,11 @@ impl Node {
                 };
                 self.machine.handle(time(), Event::Swept { left });
             }
+            Action::KillCgroup { unit } => {
+                if let Some(unit) = self.machine.table().units.get(unit.index()) {
+                    self.cgroups.kill(&unit.name);
+                }
+            }
             Action::CloseLogs => self.logs.close(),
             Action::Say(Level::Error, text) => log::error!("{text}"),
             Action::Say(Level::Warning, text) => log::warn!("{text}"),
@@ -201,6 +217,7 @@ impl Node {
         let mut occasion = Occasion {
             notify: if role == Role::Main { self.channels.path(id) } else { None },
             output: self.logs.writer(id),
+            cgroup: self.cgroups.membership(unit, role),
             ..Occasion::default()
         };
         if unit.last {
@@ -283,24 +300,49 @@ impl Node {
             }
             self.dying = Some(pid);
             self.sweep.forget(pid);
-            if let Some(unit) = self.processes.get(&pid).map(|process| process.unit) {
+            let mut how = ending(ended);
+            if let Some((unit, role)) = self.processes.get(&pid).map(|process| (process.unit, process.role)) {
+                if role == Role::Main && self.was_out_of_memory(unit, how) {
+                    how = Ending::OutOfMemory;
+                }
                 // What it said comes before its end.
                 self.take_exec_outcome(pid);
                 for event in self.channels.receive(|of, _| of == unit) {
                     self.tell(event);
                 }
             }
-            self.tell(Event::Exited { pid: Pid(pid), how: ending(ended) });
+            self.tell(Event::Exited { pid: Pid(pid), how });
             process::reap(pid);
-            if self.processes.remove(&pid).is_none() {
-                self.say_reaped(pid);
+            match self.processes.remove(&pid) {
+                Some(process) => {
+                    if let Some(unit) = self.machine.table().units.get(process.unit.index()) {
+                        self.cgroups.ended(&unit.name);
+                    }
+                }
+                None => self.say_reaped(pid),
             }
             self.dying = None;
+        }
+        if self.cgroups.untidy() {
+            let units = &self.machine.table().units;
+            let busy = |name: &str| {
+                let named = |process: &Process| units.get(process.unit.index()).is_some_and(|unit| unit.name == name);
+                self.processes.values().any(named)
+            };
+            self.cgroups.tidy(busy);
         }
         if let Some(signal) = self.sweep_again.take() {
             let left = self.sweep(signal);
             self.tell(Event::Swept { left });
         }
+    }
+}
+
+impl Node {
+    fn was_out_of_memory(&self, unit: UnitId, how: Ending) -> bool {
+        let killed = matches!(how, Ending::Signal { signal: Signal(libc::SIGKILL), .. });
+        let unit = self.machine.table().units.get(unit.index());
+        killed && unit.is_some_and(|unit| self.cgroups.lacked_memory(&unit.name))
     }
 }
 

@@ -7,6 +7,7 @@
 use std::ffi::{CStr, CString, c_char};
 
 use super::capability::{bound, control, keep};
+use super::cgroup::Membership;
 use super::file::{read, room, write};
 use super::{Errno, check};
 use crate::unit::account;
@@ -60,6 +61,8 @@ pub struct Attire {
     pub settled: Vec<CString>,
     /// A socket that is to be the user's.
     pub socket: Option<CString>,
+    /// Its cgroup; none leaves ours.
+    pub cgroup: Option<Membership>,
 }
 
 /// How far it came, and what stopped it.
@@ -74,7 +77,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn at(stage: Stage) -> impl Fn(Errno) -> Failure {
+    pub(super) fn at(stage: Stage) -> impl Fn(Errno) -> Failure {
         move |errno| Failure { stage, errno: errno as i32, detail: 0 }
     }
 
@@ -181,6 +184,9 @@ struct Numbers {
 /// # Errors
 /// The first thing that failed. Then the process must not become its program.
 pub(super) fn put_on(attire: &Attire, scratch: &mut Scratch) -> Result<(), Failure> {
+    if let Some(cgroup) = &attire.cgroup {
+        cgroup.set()?;
+    }
     let numbers = look_up(attire, scratch)?;
     if let Some(file) = &attire.environment_file {
         read_environment(file, &attire.settled, scratch)?;

@@ -5,6 +5,7 @@
 
 pub mod attire;
 mod capability;
+pub mod cgroup;
 pub mod clock;
 pub mod descriptor;
 mod entry;

@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use super::attire::{Attire, Failure, Scratch, put_on};
 use super::signal::{Entry, SignalSet, set_default, set_ignored, set_mask};
-use super::{Errno, check, descriptor};
+use super::{Errno, cgroup, check, descriptor};
 use crate::unit::attributes::Stage;
 
 /// A program to start.
@@ -57,8 +57,16 @@ pub fn spawn(program: &Program) -> Result<Spawned, Errno> {
     let arguments = pointers(&program.arguments);
     let mut scratch = Scratch::new(&program.attire, &program.environment)?;
     let mut listen_pid = ListenPid::new();
-    let pid = copy()?;
+    let cgroup = program.attire.cgroup.as_ref();
+    // Where it cannot be had from here, the new process tries by itself and tells why it cannot.
+    let folder = cgroup.and_then(|cgroup| cgroup.open().ok());
+    let (pid, inside) = copy(folder.as_ref())?;
     if pid == 0 {
+        if let Some(cgroup) = cgroup.filter(|_| !inside)
+            && let Err(failure) = cgroup.enter()
+        {
+            give_up(failure, report.as_raw_fd(), NOT_RUN);
+        }
         if let Some(at) = program.own_pid {
             scratch.replace(at, listen_pid.of(super::process::own_pid()));
         }
@@ -129,16 +137,31 @@ impl ListenPid {
     }
 }
 
-/// 0 in the copy, its pid in ours.
-fn copy() -> Result<i32, Errno> {
+/// 0 in the copy, its pid in ours; and whether the copy is in the cgroup whose directory is `folder`.
+fn copy(folder: Option<&OwnedFd>) -> Result<(i32, bool), Errno> {
+    match folder.map(|folder| copied(Some(folder))) {
+        None => {}
+        Some(Ok(pid)) => return Ok((pid, true)),
+        // There is no room, there or anywhere.
+        Some(Err(errno @ (Errno::EAGAIN | Errno::ENOMEM))) => return Err(errno),
+        // An old kernel, a container's rules, or a cgroup that takes nobody.
+        Some(Err(_)) => {}
+    }
+    copied(None).map(|pid| (pid, false))
+}
+
+fn copied(folder: Option<&OwnedFd>) -> Result<i32, Errno> {
     // SAFETY: all-zero is a valid clone_args; without CLONE_VM the copy has its own memory, and this process has one
     // thread, so the copy is consistent. The copy calls nothing of libc that knows about threads.
     let pid = unsafe {
         let mut wanted: libc::clone_args = std::mem::zeroed();
         wanted.exit_signal = libc::SIGCHLD as u64;
+        if let Some(folder) = folder {
+            cgroup::inside(&mut wanted, folder);
+        }
         match check(libc::syscall(libc::SYS_clone3, &raw mut wanted, size_of::<libc::clone_args>())) {
             // Old kernels lack clone3, and container seccomp rules refuse it because they cannot look into its arguments.
-            Err(Errno::ENOSYS | Errno::EPERM) => check(libc::fork().into())?,
+            Err(Errno::ENOSYS | Errno::EPERM) if folder.is_none() => check(libc::fork().into())?,
             other => other?,
         }
     };

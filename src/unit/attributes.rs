@@ -1,5 +1,7 @@
 //! What shapes a unit's process beside its command: whom it runs as, its limits, its rights, its environment.
 
+use super::cgroup::Setting;
+
 /// The keys that shape a process, each with its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
@@ -29,6 +31,8 @@ pub struct Attributes {
     pub clear_env: bool,
     /// `pass-env`.
     pub pass_env: Vec<String>,
+    /// What is set in its cgroup, each knob once.
+    pub cgroup: Vec<Setting>,
 }
 
 impl Attributes {
@@ -138,6 +142,10 @@ pub const CAPABILITIES: &[&str] = &[
 /// Where a new process was on its way to its program when it failed. The order is that of the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// Its cgroup was to be made or entered.
+    Cgroup,
+    /// What is set in its cgroup.
+    CgroupSetting,
     /// `/etc/passwd` was to be read.
     Passwd,
     /// `/etc/group` was to be read.
@@ -169,7 +177,9 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 14] = [
+    const ALL: [Stage; 16] = [
+        Stage::Cgroup,
+        Stage::CgroupSetting,
         Stage::Passwd,
         Stage::GroupFile,
         Stage::EnvFile,

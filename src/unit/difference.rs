@@ -2,6 +2,7 @@
 //! starts again.
 
 use super::attributes::Attributes;
+use super::cgroup::{Knob, Setting};
 use super::log::Log;
 use super::table::{Need, Table, Unit, UnitId};
 
@@ -193,6 +194,7 @@ fn process(keys: &mut Keys, old: &Attributes, new: &Attributes) {
         env_file,
         clear_env,
         pass_env,
+        cgroup,
     } = old;
     keys.compare("env-file", Restart, env_file, &new.env_file);
     keys.compare("clear-env", Restart, clear_env, &new.clear_env);
@@ -207,6 +209,12 @@ fn process(keys: &mut Keys, old: &Attributes, new: &Attributes) {
     keys.compare("rlimits", Restart, rlimits, &new.rlimits);
     keys.compare("capabilities", Restart, capabilities, &new.capabilities);
     keys.compare("no-new-privileges", Restart, no_new_privileges, &new.no_new_privileges);
+    let set = |settings: &[Setting], knob: Knob| -> Option<String> {
+        settings.iter().find(|setting| setting.knob == knob).map(|setting| setting.text.clone())
+    };
+    for knob in Knob::ALL {
+        keys.compare(knob.key(), Restart, &set(cgroup, knob), &set(&new.cgroup, knob));
+    }
 }
 
 fn name(table: &Table, id: UnitId) -> Option<String> {
@@ -265,6 +273,12 @@ mod tests {
         ("rlimits", "rlimits = { core = 0 }", true),
         ("capabilities", "capabilities = []", true),
         ("no-new-privileges", "no-new-privileges = true", true),
+        ("memory-max", "memory-max = \"1G\"", true),
+        ("memory-high", "memory-high = \"1G\"", true),
+        ("cpu-max", "cpu-max = \"10%\"", true),
+        ("cpu-weight", "cpu-weight = 1", true),
+        ("pids-max", "pids-max = 1", true),
+        ("io-weight", "io-weight = 1", true),
         ("log", "log = \"none\"", true),
         ("forward", "forward = [\"WINCH\"]", false),
         ("rewrite", "forward = [\"URG\"]\nrewrite = { URG = \"drop\" }", false),

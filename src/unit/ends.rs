@@ -109,6 +109,7 @@ impl Machine {
         if let Some((target, signal)) = leftovers {
             self.queue.push_back(Action::Signal { target, signal });
         }
+        self.kill_leftovers(id);
         match self.cell(id).map(|cell| cell.state.clone()) {
             Some(State::Starting { .. }) => match exec_error {
                 Some(error) => self.ended(now, id, Policy::Retry, Why::Exec(error)),
@@ -268,7 +269,10 @@ impl Machine {
             Step::Killed(_) => Step::Killed(None),
         };
         match (stop.main, stop.step) {
-            (None, _) => self.stopped(now, id),
+            (None, _) => {
+                self.kill_leftovers(id);
+                self.stopped(now, id);
+            }
             (Some(pid), Step::Signalled) => self.signal_stop(id, pid),
             (Some(_), Step::Command(_) | Step::Killed(_)) => {}
         }

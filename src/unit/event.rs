@@ -30,6 +30,8 @@ pub enum Ending {
     },
     /// Nobody knows: it was gone when PID 1, which had broken, went on.
     Lost,
+    /// The kernel killed it (SIGKILL) because its cgroup or the machine was out of memory.
+    OutOfMemory,
 }
 
 /// Which of a unit's processes.
@@ -243,6 +245,11 @@ pub enum Action {
         target: Target,
         /// Which.
         signal: Signal,
+    },
+    /// Kill every process in the unit's cgroup, if it has one. That nobody is in it is no error.
+    KillCgroup {
+        /// Whose.
+        unit: UnitId,
     },
     /// Send `signal` to every child that belongs to no unit with `last`, each child once per signal; answer with
     /// [`Event::Swept`] at once.

@@ -1,5 +1,6 @@
 //! The keys of a unit: one table that the reader goes by and that `initctl help units` prints.
 
+use super::cgroup;
 use super::draft::Draft;
 use super::duration;
 use super::give_up;
@@ -165,9 +166,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "kill",
-        values: "\"group\" or \"main\"",
-        default: "\"group\"",
-        what: "what a stop signals: the process group, or the main process alone",
+        values: "\"cgroup\", \"group\" or \"main\"",
+        default: "\"cgroup\"",
+        what: "what a stop reaches: the process group, and what is left in the unit's cgroup is killed (without cgroups as group); the process group; the main process alone",
         also: &["kill-mode"],
         read: settings::kill,
     },
@@ -284,6 +285,54 @@ pub const KEYS: &[Key] = &[
         read: process::no_new_privileges,
     },
     Key {
+        name: "memory-max",
+        values: "a size, such as \"512M\", or \"max\"",
+        default: "\"max\"",
+        what: "what it may use of memory, all its processes together; whoever wants more is killed",
+        also: &["memory-limit", "mem-limit", "memory"],
+        read: cgroup::memory_max,
+    },
+    Key {
+        name: "memory-high",
+        values: "a size, such as \"400M\", or \"max\"",
+        default: "\"max\"",
+        what: "from here on it is slowed down and its memory taken back, but nobody is killed",
+        also: &["memory-soft", "mem-reservation"],
+        read: cgroup::memory_high,
+    },
+    Key {
+        name: "cpu-max",
+        values: "a share of one processor, such as \"50%\" (\"200%\" is two), or \"max\"",
+        default: "\"max\"",
+        what: "what it may use of processor time in each tenth of a second",
+        also: &["cpu-quota", "cpus", "cpu-limit"],
+        read: cgroup::cpu_max,
+    },
+    Key {
+        name: "cpu-weight",
+        values: "a whole number from 1 to 10000",
+        default: "100",
+        what: "its part of the processors when there are too few for all, beside the others' numbers",
+        also: &["cpu-shares"],
+        read: cgroup::cpu_weight,
+    },
+    Key {
+        name: "pids-max",
+        values: "a whole number from 1 to 4194304, or \"max\"",
+        default: "\"max\"",
+        what: "how many processes and threads it may have",
+        also: &["tasks-max", "pids-limit"],
+        read: cgroup::pids_max,
+    },
+    Key {
+        name: "io-weight",
+        values: "a whole number from 1 to 10000",
+        default: "100",
+        what: "its part of a busy disk, beside the others' numbers; where the kernel weighs disks",
+        also: &["blkio-weight"],
+        read: cgroup::io_weight,
+    },
+    Key {
         name: "log",
         values: "\"file\", \"inherit\", \"none\", or a table such as { size = \"4M\", keep = 3 }",
         default: "\"file\", which is { size = \"4M\", keep = 3 }",
@@ -326,8 +375,7 @@ pub const KEYS: &[Key] = &[
 ];
 
 /// Keys that are designed and not built: known names, so that nobody hunts for a slip of the finger.
-pub(super) const LATER: &[&str] =
-    &["finish", "memory-max", "memory-high", "cpu-max", "cpu-weight", "pids-max", "io-weight", "watchdog"];
+pub(super) const LATER: &[&str] = &["finish", "watchdog"];
 
 /// The keys as a page for a person.
 pub fn help() -> String {

@@ -10,6 +10,7 @@ pub mod assignment;
 pub mod attributes;
 mod backoff;
 mod bonds;
+pub mod cgroup;
 pub mod difference;
 mod draft;
 pub mod duration;

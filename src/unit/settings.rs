@@ -246,10 +246,7 @@ pub fn stop(field: &mut Field<'_>, draft: &mut Draft) {
 }
 
 pub fn kill(field: &mut Field<'_>, draft: &mut Draft) {
-    if field.value.get_ref().as_str() == Some("cgroup") {
-        return field.later(field.value);
-    }
-    if let Some(kill) = field.choice(&[("group", Kill::Group), ("main", Kill::Main)]) {
+    if let Some(kill) = field.choice(&[("cgroup", Kill::Cgroup), ("group", Kill::Group), ("main", Kill::Main)]) {
         draft.unit.kill = kill;
     }
 }

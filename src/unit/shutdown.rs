@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::event::{Action, Goal, Level, Target, Verdict};
+use super::links::numbered;
 use super::machine::{Machine, SIGKILL, SIGTERM};
 use super::state::Cell;
 use super::table::Signal;
@@ -134,6 +135,9 @@ impl Machine {
                 let down = self.others().all(Cell::down);
                 if down {
                     let signal = if ending.forced { SIGKILL } else { SIGTERM };
+                    if ending.forced {
+                        self.kill_cgroups();
+                    }
                     let until = match (ending.forced, ending.hurry) {
                         (true, _) => now + LAST_WAIT,
                         (false, Some(_)) => now + HURRY,
@@ -157,6 +161,7 @@ impl Machine {
                     self.killed = true;
                     self.say(Level::Warning, words::KILLING_ORPHANS.to_owned());
                     self.life = Life::Sweeping { ending, signal: SIGKILL, due: true, until: now + LAST_WAIT };
+                    self.kill_cgroups();
                 }
                 true
             }
@@ -184,6 +189,15 @@ impl Machine {
     pub(super) fn swept(&mut self, now: Time, left: usize) {
         if left == 0 && matches!(self.life, Life::Sweeping { .. }) {
             self.close_logs(now);
+        }
+    }
+
+    /// What is in a unit's cgroup and is nobody's child of ours is reached by no sweep.
+    fn kill_cgroups(&mut self) {
+        for ((id, unit), cell) in numbered(&self.table).zip(&self.cells) {
+            if !unit.last && cell.starts > 0 {
+                self.queue.push_back(Action::KillCgroup { unit: id });
+            }
         }
     }
 

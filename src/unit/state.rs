@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::event::{Ending, Errno, Pid, SpawnError, Tally, Wish};
 use super::give_up::Failures;
 use super::history::History;
+use super::machine::SIGKILL;
 use super::table::{Kind, Ready, Signal, Unit};
 use super::time::Time;
 
@@ -282,7 +283,8 @@ impl super::table::ExitRule {
         match (self, how) {
             (Self::Code(code), Ending::Code(exited)) => code == exited,
             (Self::Signal(signal), Ending::Signal { signal: by, .. }) => signal == by,
-            (Self::Code(_), Ending::Signal { .. } | Ending::Lost)
+            (Self::Signal(signal), Ending::OutOfMemory) => signal == SIGKILL,
+            (Self::Code(_), Ending::Signal { .. } | Ending::OutOfMemory | Ending::Lost)
             | (Self::Signal(_), Ending::Code(_) | Ending::Lost) => false,
         }
     }
@@ -294,5 +296,6 @@ pub(super) fn status(how: Ending) -> u8 {
         Ending::Code(code) => code,
         Ending::Signal { signal: Signal(number), .. } => u8::try_from(128_i32.saturating_add(number)).unwrap_or(255),
         Ending::Lost => 70,
+        Ending::OutOfMemory => 137,
     }
 }

@@ -113,7 +113,7 @@ impl Unit {
             stop_signal: Signal(15),
             reload_signal: None,
             stop: None,
-            kill: Kill::Group,
+            kill: Kill::Cgroup,
             env: BTreeMap::new(),
             attributes: Attributes::default(),
             log: Log::default(),
@@ -184,6 +184,9 @@ impl Default for Backoff {
 /// `kill`: what a stop signals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kill {
+    /// The unit's process group; at the end of the main process and at the timeout everything in its cgroup. Where there
+    /// are no cgroups: as `Group`.
+    Cgroup,
     /// The unit's process group.
     Group,
     /// The main process alone; what it leaves behind lives on until shutdown.

@@ -217,11 +217,24 @@ impl Machine {
         stop.step = Step::Killed(command);
         stop.deadline = now + if forced { FORCED_KILL_LIMIT } else { KILL_LIMIT };
         let targets = [stop.main.map(|pid| target(unit, pid)), command.map(Target::Group)];
+        let cgroup = unit.kill == Kill::Cgroup && !unit.main;
         let text = words::killing(unit, now.since(cell.since), forced);
         self.killed |= in_shutdown;
         self.say(Level::Warning, text);
         for target in targets.into_iter().flatten() {
             self.queue.push_back(Action::Signal { target, signal: SIGKILL });
+        }
+        if cgroup {
+            self.queue.push_back(Action::KillCgroup { unit: id });
+        }
+    }
+
+    /// Kills what is left in the unit's cgroup once none of its own processes is left.
+    pub(super) fn kill_leftovers(&mut self, id: UnitId) {
+        let ends_all = |unit: &Unit| unit.kill == Kill::Cgroup && !unit.main;
+        let empty = self.cell(id).is_none_or(|cell| cell.stop_pid().is_none());
+        if self.unit(id).is_some_and(ends_all) && empty {
+            self.queue.push_back(Action::KillCgroup { unit: id });
         }
     }
 
@@ -251,12 +264,12 @@ impl Machine {
 /// What a stop of this unit signals.
 pub(super) fn target(unit: &Unit, pid: Pid) -> Target {
     match unit.kill {
-        Kill::Group => Target::Group(pid),
+        Kill::Cgroup | Kill::Group => Target::Group(pid),
         Kill::Main => Target::Process(pid),
     }
 }
 
 /// A signal to what is left of a unit's process group once its main process has ended.
 pub(super) fn leftovers(unit: &Unit, pid: Pid) -> Option<(Target, Signal)> {
-    (unit.kill == Kill::Group && !unit.main).then_some((Target::Group(pid), SIGKILL))
+    (unit.kill != Kill::Main && !unit.main).then_some((Target::Group(pid), SIGKILL))
 }

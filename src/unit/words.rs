@@ -151,6 +151,11 @@ fn not_become(attributes: &Attributes, error: SpawnError) -> String {
     let said = |what: String| format!("{what}: {}", errno_text(error.errno));
     match error.stage {
         Stage::Exec => said("its program could not be executed".to_owned()),
+        Stage::Cgroup => said("its cgroup could not be entered".to_owned()),
+        Stage::CgroupSetting => match attributes.cgroup.get(detail) {
+            Some(setting) => said(format!("{} {}", setting.knob.key(), setting.text)),
+            None => said("its cgroup".to_owned()),
+        },
         Stage::Passwd => said(format!("user {}: /etc/passwd could not be read", shown(attributes.user.as_ref()))),
         Stage::GroupFile => said("group: /etc/group could not be read".to_owned()),
         Stage::User => there_is_no("user", attributes.user.as_ref(), "/etc/passwd"),
@@ -203,6 +208,7 @@ pub fn ending(how: Ending) -> String {
             let sig = if name.starts_with("signal") { "" } else { "SIG" };
             format!("was killed by {sig}{name}{}", if core { " and left a core dump" } else { "" })
         }
+        Ending::OutOfMemory => "was killed by SIGKILL, out of memory".to_owned(),
     }
 }
 

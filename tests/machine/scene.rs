@@ -197,6 +197,7 @@ impl Scene {
                     };
                     format!("signal {} to {kind} {}", signal.0, pid.0)
                 }
+                Action::KillCgroup { unit } => format!("kill the cgroup of {}", self.names[unit.index()]),
                 Action::Sweep { .. } | Action::CloseLogs | Action::Halt(_) => format!("{action:?}"),
             };
             let _ = writeln!(self.text, "{:>8} ms  -> {line}", self.now.nanos() / 1_000_000);
@@ -213,7 +214,11 @@ impl Scene {
                     self.machine.handle(self.now, Event::Spawned { unit, role, outcome });
                 }
                 Action::Sweep { .. } => self.machine.handle(self.now, Event::Swept { left: self.orphans }),
-                Action::Signal { .. } | Action::CloseLogs | Action::Say(..) | Action::Halt(_) => {}
+                Action::Signal { .. }
+                | Action::KillCgroup { .. }
+                | Action::CloseLogs
+                | Action::Say(..)
+                | Action::Halt(_) => {}
             }
         }
     }

@@ -4,8 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Action, Ending, Event, Goal, Kind, Machine, Options, Phase, Pid, Ready, Request, Restart, Role, Scribe, Signal,
-    Snapshot, Table, Target, Then, Time, Unit, UnitId, View, Wish,
+    Action, Ending, Event, Goal, Kill, Kind, Machine, Options, Phase, Pid, Ready, Request, Restart, Role, Scribe,
+    Signal, Snapshot, Table, Target, Then, Time, Unit, UnitId, View, Wish,
 };
 
 use crate::dice::Dice;
@@ -177,6 +177,7 @@ impl Life {
             }
             self.event(Event::Tick)?;
             self.in_time()?;
+            self.check_leftovers()?;
         }
         Ok(steps)
     }
@@ -311,6 +312,10 @@ impl Life {
                 let left = self.world.sweep(self.now, signal);
                 self.machine.handle(self.now, Event::Swept { left });
             }
+            Action::KillCgroup { unit } => {
+                self.check_kill(unit)?;
+                self.world.kill_cgroup(self.now, unit);
+            }
             Action::CloseLogs => self.world.close_logs(self.now),
             Action::Say(_, text) => {
                 if text.is_empty() || text.contains('\n') {
@@ -327,6 +332,7 @@ impl Life {
                     Some(Ending::Code(code)) => code,
                     Some(Ending::Signal { signal, .. }) => 128 + signal.0 as u8,
                     Some(Ending::Lost) => 70,
+                    Some(Ending::OutOfMemory) => 137,
                     None => verdict.status,
                 };
                 let not_execed = self.main_ended == Some(Ending::Code(127)) && matches!(verdict.status, 126 | 127);
@@ -401,6 +407,37 @@ impl Life {
                 if process.zombie.is_none() && !process.stuck && !self.was_stopping[id.index()] {
                     return Err(format!("{} is stopped before {}", unit.name, other.name));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// A cgroup is killed when nobody is in it whom the machine still counts on.
+    fn check_kill(&self, id: UnitId) -> Result<(), String> {
+        let unit = &self.world.table.units[id.index()];
+        let state = self.machine.views(self.now)[id.index()].state;
+        let lives =
+            |role| self.world.process_of(id, role).is_some_and(|pid| self.world.processes[&pid.0].zombie.is_none());
+        if unit.last || (self.shutdowns == 0 && (unit.kill != Kill::Cgroup || unit.main)) {
+            return Err(format!("the cgroup of {} is killed, which is not its way", unit.name));
+        }
+        if state != "stopping" && state != "stuck" && (lives(Role::Main) || lives(Role::Stop)) {
+            return Err(format!("the cgroup of {} is killed while it is {state}", unit.name));
+        }
+        Ok(())
+    }
+
+    /// What a unit leaves in its cgroup is gone, or dying, once it is down.
+    fn check_leftovers(&self) -> Result<(), String> {
+        let views = self.machine.views(self.now);
+        for (pid, process) in &self.world.processes {
+            let Some(id) = process.cgroup.filter(|_| process.unit.is_none() && process.zombie.is_none()) else {
+                continue;
+            };
+            let unit = &self.world.table.units[id.index()];
+            let down = !matches!(views[id.index()].state, "starting" | "up" | "stopping" | "stuck");
+            if unit.kill == Kill::Cgroup && !unit.main && !unit.last && down && !process.dying() && !process.stuck {
+                return Err(format!("{} is {}, and pid {pid} is left of it", unit.name, views[id.index()].state));
             }
         }
         Ok(())

@@ -42,6 +42,7 @@ pub fn stir(seed: u64) -> Result<(), String> {
                 Action::Halt(_) => halts += 1,
                 Action::Spawn { .. }
                 | Action::Signal { .. }
+                | Action::KillCgroup { .. }
                 | Action::Sweep { .. }
                 | Action::CloseLogs
                 | Action::Say(..) => {}
@@ -97,8 +98,13 @@ fn event(dice: &mut Dice) -> Event {
         4 => Event::ExecFailed { pid: pid(dice), error: stopped(dice) },
         5..8 => {
             let signal = Signal(dice.next() as i32);
-            let how =
-                dice.pick(&[Ending::Code(0), Ending::Code(78), Ending::Lost, Ending::Signal { signal, core: true }]);
+            let how = dice.pick(&[
+                Ending::Code(0),
+                Ending::Code(78),
+                Ending::Lost,
+                Ending::Signal { signal, core: true },
+                Ending::OutOfMemory,
+            ]);
             Event::Exited { pid: pid(dice), how }
         }
         8 | 9 => {
@@ -123,5 +129,5 @@ fn event(dice: &mut Dice) -> Event {
 /// A failure on the way to a program, sensible or not.
 fn stopped(dice: &mut Dice) -> SpawnError {
     let errno = if dice.chance(50) { 0 } else { dice.next() as i32 };
-    SpawnError { stage: Stage::from_number(dice.below(16) as i32), errno: Errno(errno), detail: dice.next() as u32 }
+    SpawnError { stage: Stage::from_number(dice.below(18) as i32), errno: Errno(errno), detail: dice.next() as u32 }
 }

@@ -52,7 +52,7 @@ fn unit(dice: &mut Dice, at: u16) -> Unit {
     if dice.chance(25) {
         unit.stop = Some(vec!["stop".into()]);
     }
-    unit.kill = if dice.chance(50) { Kill::Group } else { Kill::Main };
+    unit.kill = dice.pick(&[Kill::Cgroup, Kill::Cgroup, Kill::Group, Kill::Main]);
     if dice.chance(20) {
         unit.permanent_exit = vec![ExitRule::Code(78), ExitRule::Signal(Signal(11))];
     }

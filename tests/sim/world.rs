@@ -19,6 +19,8 @@ enum Deed {
     Chat,
     Leave(u8),
     Crash(u8),
+    /// The kernel kills it for want of memory.
+    Starve,
     /// Leave a child to PID 1.
     Orphan,
     Die(Signal),
@@ -28,6 +30,8 @@ enum Deed {
 pub struct Process {
     pub unit: Option<UnitId>,
     pub role: Role,
+    /// In whose cgroup it is.
+    pub cgroup: Option<UnitId>,
     pub zombie: Option<Ending>,
     /// Its end was told to the machine; it is reaped after what follows from that.
     pub told: bool,
@@ -36,6 +40,13 @@ pub struct Process {
     /// How long after SIGTERM it goes; `None`: never.
     obeys: Option<Duration>,
     deeds: Vec<(Time, Deed)>,
+}
+
+impl Process {
+    /// SIGKILL is on its way.
+    pub fn dying(&self) -> bool {
+        self.deeds.iter().any(|(_, deed)| *deed == Deed::Die(Signal(9)))
+    }
 }
 
 pub struct World {
@@ -90,6 +101,7 @@ impl World {
         let mut process = Process {
             unit: Some(id),
             role,
+            cgroup: Some(id),
             zombie: None,
             told: false,
             stuck: !self.calm && !last && self.dice.chance(2),
@@ -117,11 +129,12 @@ impl World {
             } else if !self.calm && self.dice.chance(60) {
                 let most = if self.dice.chance(50) { 50 } else { 100_000 };
                 at = at + Duration::from_millis(self.dice.below(most));
-                let deed = match self.dice.below(8) {
+                let deed = match self.dice.below(9) {
                     0..3 => Deed::Leave(self.dice.pick(&[0, 1, 3, 78])),
                     3 => Deed::Crash(11),
                     4 => Deed::Orphan,
                     5 => Deed::Chat,
+                    6 => Deed::Starve,
                     _ => Deed::Crash(9),
                 };
                 process.deeds.push((at, deed));
@@ -146,7 +159,8 @@ impl World {
 
     fn deliver(&mut self, now: Time, pid: i32, signal: Signal) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
-        if process.zombie.is_some() || process.stuck || signal == Signal(18) || PASSED.contains(&signal) {
+        let passed = signal == Signal(18) || PASSED.contains(&signal);
+        if process.zombie.is_some() || process.stuck || process.dying() || passed {
             return;
         }
         let last = process.unit.is_some_and(|unit| self.table.units[unit.index()].last);
@@ -161,6 +175,15 @@ impl World {
             process.deeds.retain(|(at, deed)| *at <= now + after && !matches!(deed, Deed::Die(_)));
             process.deeds.push((now + after, Deed::Die(signal)));
             process.deeds.sort_by_key(|(at, _)| *at);
+        }
+    }
+
+    /// Everybody in the unit's cgroup is killed, orphans too.
+    pub fn kill_cgroup(&mut self, now: Time, unit: UnitId) {
+        let inside = |process: &Process| process.cgroup == Some(unit);
+        let pids: Vec<i32> = self.processes.iter().filter(|(_, p)| inside(p)).map(|(pid, _)| *pid).collect();
+        for pid in pids {
+            self.deliver(now, pid, Signal(9));
         }
     }
 
@@ -198,7 +221,7 @@ impl World {
     pub fn happen(&mut self, now: Time) -> Vec<Event> {
         let mut events = Vec::new();
         let mut exits = Vec::new();
-        let mut orphans = 0;
+        let mut orphans = Vec::new();
         for (&pid, process) in &mut self.processes {
             while let Some((_, deed)) = process.deeds.first().copied().filter(|(at, _)| *at <= now) {
                 process.deeds.remove(0);
@@ -230,11 +253,12 @@ impl World {
                         None
                     }
                     Deed::Orphan => {
-                        orphans += 1;
+                        orphans.push(process.cgroup);
                         Some(Ending::Code(0))
                     }
                     Deed::Leave(code) => Some(Ending::Code(code)),
                     Deed::Crash(signal) => Some(Ending::Signal { signal: Signal(signal.into()), core: signal == 11 }),
+                    Deed::Starve => Some(Ending::OutOfMemory),
                     Deed::Die(signal) => Some(Ending::Signal { signal, core: false }),
                 };
                 if let Some(how) = ending {
@@ -243,8 +267,8 @@ impl World {
                 }
             }
         }
-        for _ in 0..orphans {
-            self.orphan(now);
+        for cgroup in orphans {
+            self.orphan(now, cgroup);
         }
         if !self.calm && self.dice.chance(3) {
             // Somebody else's datagram on a unit's socket.
@@ -255,14 +279,15 @@ impl World {
         events
     }
 
-    fn orphan(&mut self, now: Time) {
+    fn orphan(&mut self, now: Time, cgroup: Option<UnitId>) {
         let Some(pid) = (26..60).find(|pid| !self.processes.contains_key(pid)) else { return };
         let obeys = if self.dice.chance(70) { Some(self.short()) } else { None };
         let stuck = self.dice.chance(5);
         let until = now + Duration::from_millis(self.dice.below(60_000));
         let deeds = if self.dice.chance(50) && !stuck { vec![(until, Deed::Leave(0))] } else { Vec::new() };
+        let role = Role::Main;
         self.processes
-            .insert(pid, Process { unit: None, role: Role::Main, zombie: None, told: false, stuck, obeys, deeds });
+            .insert(pid, Process { unit: None, role, cgroup, zombie: None, told: false, stuck, obeys, deeds });
     }
 
     /// From here on everything goes well; what is stuck comes loose.

@@ -98,6 +98,7 @@ fn every_key_of_a_process() {
             env_file: Some(EnvFile { path: "/etc/default/web".to_owned(), optional: true }),
             clear_env: true,
             pass_env: vec!["LANG".to_owned()],
+            cgroup: Vec::new(),
         }
     );
     assert_eq!(table.units[1].attributes, Attributes::default());
@@ -134,6 +135,12 @@ fn every_key() {
         give-up = { after = 3, within = "1m", then = "reboot" }
         forward = ["WINCH", "RTMIN+9"]
         rewrite = { WINCH = "USR1", "RTMIN+9" = "drop" }
+        memory-max = "64M"
+        memory-high = "max"
+        cpu-max = "150%"
+        cpu-weight = 10000
+        pids-max = 64
+        io-weight = 1
         description = "all of it"
     "#]);
     let all = &table.units[2];
@@ -161,6 +168,17 @@ fn every_key() {
     assert_eq!(all.forward, [Signal(28), Signal(43)]);
     assert_eq!(all.passes(Signal(28)), Some(Signal(10)));
     assert_eq!((all.passes(Signal(43)), all.passes(Signal(23))), (None, None));
+    let settings = all.attributes.cgroup.iter().map(|setting| (setting.knob.file(), setting.text.as_str()));
+    assert_eq!(
+        settings.collect::<Vec<_>>(),
+        [
+            ("memory.max", "67108864"),
+            ("cpu.max", "150000 100000"),
+            ("cpu.weight", "10000"),
+            ("pids.max", "64"),
+            ("io.weight", "default 1"),
+        ]
+    );
     assert_eq!(all.description, "all of it");
     assert!(all.enabled && !table.units[1].enabled && !all.main && !all.last);
 }

@@ -260,6 +260,7 @@ fn pass_action(action: &mut Action, table: &Table, page: &mut Page<'_>) {
         Action::Spawn { .. } => "spawn",
         Action::Signal { target: Target::Process(_), .. } => "signal",
         Action::Signal { target: Target::Group(_), .. } => "signal-group",
+        Action::KillCgroup { .. } => "kill-cgroup",
         Action::Sweep { .. } => "sweep",
         Action::CloseLogs => "close-logs",
         Action::Say(..) => "say",
@@ -270,6 +271,7 @@ fn pass_action(action: &mut Action, table: &Table, page: &mut Page<'_>) {
             "spawn" => Action::Spawn { unit: UnitId(0), role: Role::Main },
             "signal" => Action::Signal { target: Target::Process(NOBODY), signal: Signal(0) },
             "signal-group" => Action::Signal { target: Target::Group(NOBODY), signal: Signal(0) },
+            "kill-cgroup" => Action::KillCgroup { unit: UnitId(0) },
             "sweep" => Action::Sweep { signal: Signal(0) },
             "close-logs" => Action::CloseLogs,
             "say" => Action::Say(Level::Info, String::new()),
@@ -287,6 +289,7 @@ fn pass_action(action: &mut Action, table: &Table, page: &mut Page<'_>) {
             page.must("pid", pid);
             page.must("signal", signal);
         }
+        Action::KillCgroup { unit } => pass_unit(unit, table, page),
         Action::Sweep { signal } => page.must("signal", signal),
         Action::CloseLogs => {}
         Action::Say(level, text) => {

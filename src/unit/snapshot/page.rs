@@ -309,13 +309,14 @@ impl Entry for Errno {
     }
 }
 
-/// `exit 3`, `signal 9`, `core 11`, `lost`.
+/// `exit 3`, `signal 9`, `core 11`, `out-of-memory`, `lost`.
 impl Entry for Ending {
     fn write(&self, out: &mut String) {
         let _ = match self {
             Ending::Code(code) => write!(out, "\"exit {code}\""),
             Ending::Signal { signal, core: false } => write!(out, "\"signal {}\"", signal.0),
             Ending::Signal { signal, core: true } => write!(out, "\"core {}\"", signal.0),
+            Ending::OutOfMemory => write!(out, "\"out-of-memory\""),
             Ending::Lost => write!(out, "\"lost\""),
         };
     }
@@ -328,6 +329,7 @@ impl Entry for Ending {
             "exit" => number.parse().ok().map(Ending::Code),
             "signal" => signal().map(|signal| Ending::Signal { signal, core: false }),
             "core" => signal().map(|signal| Ending::Signal { signal, core: true }),
+            "out-of-memory" => Some(Ending::OutOfMemory),
             "lost" => Some(Ending::Lost),
             _ => None,
         }

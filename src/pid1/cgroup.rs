@@ -1,0 +1,231 @@
+//! The units' cgroups: each unit has `NAME.service` below the node's own, made when it starts and removed when nobody is in
+//! it any more. No descriptor is held: a directory is opened when it is needed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::boot::cgroup::{ENDING, INIT, Reason, members};
+use crate::sys::cgroup::Membership;
+use crate::sys::{process, signal};
+use crate::unit::cgroup::Knob;
+use crate::unit::words::errno_text;
+use crate::unit::{Errno, Role, Table, Unit};
+
+use super::division::{Division, put};
+
+/// How deep a unit's own tree is gone through: the kernel has no limit, a person does.
+const DEPTH: usize = 16;
+/// How often a cgroup without `cgroup.kill` (before Linux 5.14) is gone through: it is frozen meanwhile, so once is enough.
+const PASSES: usize = 8;
+
+/// What PID 1 knows of the units' cgroups.
+#[derive(Debug)]
+pub struct Cgroups {
+    division: Division,
+    /// What can be set here.
+    knobs: Vec<Knob>,
+    /// By unit: how many of its processes the kernel had killed for want of memory when it was started.
+    killed: BTreeMap<String, u64>,
+    /// Units whose cgroup may be removed when nobody is in it.
+    over: BTreeSet<String>,
+}
+
+impl Cgroups {
+    /// From what became of the node's cgroup; none: nobody asked for cgroups. What an earlier life left is removed when
+    /// it is empty, and entered again when a unit has its name.
+    pub fn new(division: Option<Division>) -> Cgroups {
+        let division = division.unwrap_or(Division::Without(Reason::NotInit));
+        let mut cgroups = Cgroups { division, knobs: Vec::new(), killed: BTreeMap::new(), over: BTreeSet::new() };
+        if let Some(root) = cgroups.root() {
+            let init = root.join(INIT);
+            let knobs = Knob::ALL.into_iter().filter(|knob| init.join(knob.file()).exists()).collect();
+            let left = folders(root).filter_map(|name| name.strip_suffix(ENDING).map(str::to_owned)).collect();
+            (cgroups.knobs, cgroups.over) = (knobs, left);
+            cgroups.tidy(|_| false);
+        }
+        cgroups
+    }
+
+    fn root(&self) -> Option<&Path> {
+        match &self.division {
+            Division::Done { root, .. } => Some(root),
+            Division::Without(_) => None,
+        }
+    }
+
+    fn folder(&self, name: &str) -> Option<PathBuf> {
+        self.root().map(|root| root.join(format!("{name}{ENDING}")))
+    }
+
+    /// Says, once and in one line, what units of `table` go without.
+    pub fn say(&self, table: &Table) {
+        let units = || table.units.iter().filter(|unit| unit.enabled);
+        let asked = |unit: &&Unit| unit.attributes.cgroup.iter().any(|setting| !self.knobs.contains(&setting.knob));
+        let names: Vec<&str> = units().filter(asked).map(|unit| unit.name.as_str()).collect();
+        let settings = units().flat_map(|unit| &unit.attributes.cgroup).map(|setting| setting.knob);
+        let knobs: BTreeSet<Knob> = settings.filter(|knob| !self.knobs.contains(knob)).collect();
+        let keys: Vec<&str> = knobs.into_iter().map(Knob::key).collect();
+        let (names, keys) = (names.join(", "), keys.join(", "));
+        match &self.division {
+            Division::Without(reason) => {
+                let (cause, remedy) = reason.words(|errno| errno_text(Errno(errno)));
+                if !names.is_empty() {
+                    log::warn!("unable to limit {names}: {cause}; going on without {keys}; {remedy}");
+                } else if matches!(reason, Reason::HostTree) {
+                    log::warn!("unable to give units cgroups: {cause}; a stop ends process groups; {remedy}");
+                } else if *reason != Reason::NotInit {
+                    log::info!("units have no cgroups: {cause}; a stop ends process groups; {remedy}");
+                }
+            }
+            Division::Done { refused, .. } => {
+                let causes: Vec<String> =
+                    refused.iter().map(|(name, errno)| format!("{name} ({})", errno_text(Errno(*errno)))).collect();
+                let causes = causes.join(", ");
+                match (names.is_empty(), causes.is_empty()) {
+                    (true, true) => {}
+                    (true, false) => log::info!(
+                        "the cgroup controllers {causes} could not be switched on; what they count is not known"
+                    ),
+                    (false, true) => log::warn!(
+                        "unable to limit {names}: this node's cgroup has no controller for it; going on without {keys}; let the host delegate it"
+                    ),
+                    (false, false) => log::warn!(
+                        "unable to limit {names}: the cgroup controllers {causes} could not be switched on; going on without {keys}"
+                    ),
+                }
+            }
+        }
+    }
+
+    /// The cgroup of a new process of `unit`, which is to be made before it; none where there are none.
+    pub fn membership(&mut self, unit: &Unit, role: Role) -> Option<Membership> {
+        let folder = self.folder(&unit.name)?;
+        self.over.remove(&unit.name);
+        let old = folder.exists();
+        if role == Role::Main {
+            let count = if old { kills(&folder) } else { 0 };
+            self.killed.insert(unit.name.clone(), count);
+        }
+        let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).ok();
+        let mut settings = Vec::new();
+        for knob in &self.knobs {
+            let mut asked = (0..).zip(&unit.attributes.cgroup);
+            let (value, detail) = match asked.find(|(_, setting)| setting.knob == *knob) {
+                Some((at, setting)) => (setting.text.as_str(), Some(at)),
+                // What an earlier start set is not left.
+                None if old => (knob.default(), None),
+                None => continue,
+            };
+            settings.push((text(&folder.join(knob.file()))?, CString::new(value).ok()?, detail));
+        }
+        Some(Membership { procs: text(&folder.join("cgroup.procs"))?, folder: text(&folder)?, settings })
+    }
+
+    /// Kills everybody in the unit's cgroup.
+    pub fn kill(&mut self, name: &str) {
+        let Some(folder) = self.folder(name) else { return };
+        match put(&folder.join("cgroup.kill"), "1") {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => kill_each(&folder),
+            Err(error) => log::warn!("unable to kill what is left of {name}: {error}; it is left to the shutdown"),
+        }
+    }
+
+    /// A process of the unit has ended: when nobody is left its cgroup goes.
+    pub fn ended(&mut self, name: &str) {
+        if self.root().is_some() {
+            self.over.insert(name.to_owned());
+        }
+    }
+
+    /// Whether [`Cgroups::tidy`] has anything to do.
+    pub fn untidy(&self) -> bool {
+        !self.over.is_empty()
+    }
+
+    /// Removes the cgroups of units that are over and of which nobody is left. `busy`: PID 1 knows of a process of it. What
+    /// cannot be removed yet is tried again at the next call.
+    pub fn tidy(&mut self, busy: impl Fn(&str) -> bool) {
+        let Some(root) = self.root().map(Path::to_owned) else { return };
+        self.over.retain(|name| busy(name) || !removed(&root.join(format!("{name}{ENDING}"))));
+    }
+
+    /// Whether the kernel has killed processes of the unit for want of memory since it was started.
+    pub fn lacked_memory(&self, name: &str) -> bool {
+        let before = self.killed.get(name).copied();
+        self.folder(name).zip(before).is_some_and(|(folder, before)| kills(&folder) > before)
+    }
+}
+
+/// The directories in `folder`.
+fn folders(folder: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+/// The cgroup and all below it, the deepest first.
+fn tree(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.to_owned()];
+    let mut level = found.clone();
+    for _ in 0..DEPTH {
+        level =
+            level.iter().flat_map(|above| folders(above).map(|name| above.join(name)).collect::<Vec<_>>()).collect();
+        if level.is_empty() {
+            break;
+        }
+        found.extend(level.iter().cloned());
+    }
+    found.reverse();
+    found
+}
+
+/// Whether the cgroup is gone now.
+fn removed(folder: &Path) -> bool {
+    let events = fs::read_to_string(folder.join("cgroup.events"));
+    if events.as_ref().is_ok_and(|text| number(text, "populated") == Some(1)) {
+        return false;
+    }
+    for one in tree(folder) {
+        // Whatever is still in use keeps what is above it.
+        let _ = fs::remove_dir(one);
+    }
+    !folder.exists()
+}
+
+/// SIGKILL to each process, where the kernel cannot do it at one go. Frozen, none of them can fork, or end and leave its
+/// number to somebody else.
+fn kill_each(folder: &Path) {
+    // A kernel that cannot freeze has no version 2 worth the name; and who is killed anyway needs no thaw.
+    let _ = put(&folder.join("cgroup.freeze"), "1");
+    for _ in 0..PASSES {
+        let texts =
+            tree(folder).into_iter().map(|one| fs::read_to_string(one.join("cgroup.procs")).unwrap_or_default());
+        let pids: Vec<i32> =
+            texts.flat_map(|text| members(&text).pids).filter(|pid| *pid != process::own_pid()).collect();
+        if pids.is_empty() {
+            break;
+        }
+        for pid in pids {
+            // That it is gone is no error.
+            let _ = signal::send(pid, libc::SIGKILL);
+        }
+    }
+    let _ = put(&folder.join("cgroup.freeze"), "0");
+}
+
+/// How many processes of the cgroup itself the kernel has killed for want of memory.
+fn kills(folder: &Path) -> u64 {
+    let text = fs::read_to_string(folder.join("memory.events.local"));
+    text.ok().and_then(|text| number(&text, "oom_kill")).unwrap_or(0)
+}
+
+/// The number behind `name` in a file of lines of names and numbers.
+fn number(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
