@@ -1,25 +1,30 @@
 //! The status: `/run/cluster-os/status.json`, rewritten when something changed, and the table that SIGUSR1 prints.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use crate::control::{Node, Status};
 use crate::sys::process;
-use crate::unit::{Machine, Phase, Tally, Time};
+use crate::unit::{Machine, Tally, Time};
 
 use super::say;
 
 /// Changes that come closer together than this are written once.
 const PACE: Duration = Duration::from_millis(100);
+/// A file that could not be written is written twice as long after that, and so on; a change is written at once.
+const RETRY: Duration = Duration::from_millis(500);
+/// The longest from one try to the next.
+const RETRY_CAP: Duration = Duration::from_secs(60);
 
 /// The file and what it holds.
 pub struct Report {
     /// Where it is; none without a writable `/run`.
     file: Option<PathBuf>,
-    /// It could not be written the last time, and that was said.
-    failing: bool,
+    /// It could not be written the last time, and that was said: when that is tried again at the latest.
+    retry: Option<Time>,
+    /// From one try to the next.
+    pause: Duration,
     /// What it says of the node.
     node: Node,
     /// What of the views was last written.
@@ -40,7 +45,7 @@ impl Report {
         let program = concat!("clusteros-init ", env!("CARGO_PKG_VERSION")).to_owned();
         let node = Node { program, pid: process::own_pid(), generation: 1, started, requests: Tally::default() };
         let file = directory.map(|directory| directory.join("status.json"));
-        Report { file, failing: false, node, written: 0, last: None, due: None, asked: None, answered: None }
+        Report { file, retry: None, pause: RETRY, node, written: 0, last: None, due: None, asked: None, answered: None }
     }
 
     /// Which table is running.
@@ -66,7 +71,7 @@ impl Report {
         {
             self.asked = None;
             self.answered = Some(now);
-            self.write(now, machine, digest(machine, now));
+            self.write(now, machine, machine.digest());
             if print {
                 say::text(&self.document(now, machine).table());
             }
@@ -74,14 +79,19 @@ impl Report {
         if self.file.is_none() {
             return;
         }
-        let seen = digest(machine, now);
-        if seen == self.written {
-            self.due = None;
-            return;
-        }
-        match self.last.map(|last| last + PACE) {
-            Some(due) if due > now => self.due = Some(due),
-            _ => self.write(now, machine, seen),
+        let seen = machine.digest();
+        let due = match self.retry {
+            _ if seen != self.written => self.last.map_or(Time::ZERO, |last| last + PACE),
+            Some(due) => due,
+            None => {
+                self.due = None;
+                return;
+            }
+        };
+        if due > now {
+            self.due = Some(due);
+        } else {
+            self.write(now, machine, seen);
         }
     }
 
@@ -103,16 +113,17 @@ impl Report {
     fn write(&mut self, now: Time, machine: &Machine, seen: u64) {
         self.due = None;
         self.last = Some(now);
-        // Also when it cannot be written: the next change tries again, not the next turn.
         self.written = seen;
         let Some(file) = &self.file else { return };
         let written = replace(file, &self.document(now, machine).to_json());
         if let Err(error) = &written
-            && !self.failing
+            && self.retry.is_none()
         {
-            log::warn!("unable to write {}: {}; trying again at every change", file.display(), say::cause(error));
+            log::warn!("unable to write {}: {}; trying again", file.display(), say::cause(error));
         }
-        self.failing = written.is_err();
+        self.pause = if written.is_ok() { RETRY } else { RETRY_CAP.min(self.pause.saturating_mul(2)) };
+        self.retry = written.is_err().then(|| now + self.pause);
+        self.due = self.retry;
     }
 }
 
@@ -125,15 +136,4 @@ fn replace(file: &Path, text: &str) -> io::Result<()> {
     let new = file.with_extension("new");
     fs::write(&new, text)?;
     fs::rename(&new, file)
-}
-
-/// What counts as a change: not the words that only tell how time passes.
-fn digest(machine: &Machine, now: Time) -> u64 {
-    let mut hash = DefaultHasher::new();
-    (machine.phase() == Phase::Running, machine.tally()).hash(&mut hash);
-    for view in machine.views(now) {
-        (view.asked, view.pending).hash(&mut hash);
-        (view.name, view.state, view.pid, view.restarts, view.since, view.until, view.status).hash(&mut hash);
-    }
-    hash.finish()
 }

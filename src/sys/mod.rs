@@ -29,3 +29,12 @@ pub use nix::errno::Errno;
 fn check(answer: libc::c_long) -> Result<libc::c_long, Errno> {
     if answer == -1 { Err(Errno::last()) } else { Ok(answer) }
 }
+
+/// Makes a call that does not wait, and if it failed for want of something once more: nobody else would ask again. That
+/// there is nobody, or that it is not allowed, does not change.
+fn twice<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    match call() {
+        Err(errno) if ![Errno::ESRCH, Errno::ECHILD, Errno::EPERM, Errno::EINVAL].contains(&errno) => call(),
+        answer => answer,
+    }
+}

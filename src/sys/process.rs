@@ -33,7 +33,7 @@ fn wait(of: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Option<(i32, 
     // SAFETY: all-zero is a valid siginfo_t, and waitid writes a SIGCHLD one, whose pid and status are read.
     let (code, pid, status) = unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        check(libc::waitid(of, id, &raw mut info, flags).into()).ok()?;
+        super::twice(|| check(libc::waitid(of, id, &raw mut info, flags).into())).ok()?;
         (info.si_code, info.si_pid(), info.si_status())
     };
     let ended = match code {

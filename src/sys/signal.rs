@@ -178,8 +178,12 @@ pub fn send(pid: i32, signal: i32) -> Result<(), Errno> {
     if pid <= 0 {
         return Err(Errno::EINVAL);
     }
+    kill(pid, signal)
+}
+
+fn kill(whom: i32, signal: i32) -> Result<(), Errno> {
     // SAFETY: kill touches no memory.
-    check(unsafe { libc::kill(pid, signal) }.into()).map(drop)
+    super::twice(|| check(unsafe { libc::kill(whom, signal) }.into())).map(drop)
 }
 
 /// Sends `signal` to the process `pid` with `value` beside it. `EINVAL` for what is no pid, `EAGAIN` where the receiver's queue is
@@ -201,10 +205,10 @@ pub fn send_group(leader: i32, signal: i32) -> Result<(), Errno> {
     if leader <= 1 {
         return Err(Errno::EINVAL);
     }
-    // SAFETY: kill touches no memory; the number is below -1, so it names one group.
-    match check(unsafe { libc::kill(-leader, signal) }.into()) {
+    // Below -1, so it names one group.
+    match kill(-leader, signal) {
         Err(Errno::ESRCH) => send(leader, signal),
-        other => other.map(drop),
+        other => other,
     }
 }
 
@@ -213,6 +217,6 @@ pub fn send_all(signal: i32) -> Result<(), Errno> {
     if super::process::own_pid() != 1 {
         return Err(Errno::EPERM);
     }
-    // SAFETY: kill touches no memory; as PID 1 of a namespace it reaches that namespace alone.
-    check(unsafe { libc::kill(-1, signal) }.into()).map(drop)
+    // As PID 1 of a namespace it reaches that namespace alone.
+    kill(-1, signal)
 }

@@ -23,15 +23,10 @@ pub enum Fate {
     SwitchedOn,
     /// `enabled` became false.
     SwitchedOff,
-    /// Its `when` holds no more. Only who can look knows.
-    Skipped,
-    /// Its `when` holds again.
-    Unskipped,
 }
 
 impl Fate {
-    /// `unchanged`, `changed in place`, `restarted`, `added`, `removed`, `switched on`, `switched off`, `skipped` or
-    /// `no longer skipped`.
+    /// `unchanged`, `changed in place`, `restarted`, `added`, `removed`, `switched on` or `switched off`.
     pub const fn word(self) -> &'static str {
         match self {
             Fate::Same => "unchanged",
@@ -41,8 +36,6 @@ impl Fate {
             Fate::Removed => "removed",
             Fate::SwitchedOn => "switched on",
             Fate::SwitchedOff => "switched off",
-            Fate::Skipped => "skipped",
-            Fate::Unskipped => "no longer skipped",
         }
     }
 }

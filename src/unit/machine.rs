@@ -4,6 +4,7 @@
 //! The machine never looks at a clock: the caller tells it the time, and that time never goes back.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use super::bonds::Bonds;
@@ -114,8 +115,7 @@ impl Machine {
 
     /// When to call [`Machine::handle`] with [`Event::Tick`] at the latest; none: only an event wakes the machine.
     pub fn deadline(&self) -> Option<Time> {
-        let units = numbered(&self.table).zip(&self.cells);
-        let units = units.filter_map(|((id, unit), cell)| self.unit_deadline(id, cell, unit));
+        let units = self.cells.iter().zip(&self.table.units).filter_map(|(cell, unit)| self.unit_deadline(cell, unit));
         units.chain(self.life.deadline()).min()
     }
 
@@ -149,12 +149,10 @@ impl Machine {
         self.table.units.iter().zip(&self.cells).filter(|(unit, _)| unit.last).filter_map(|(_, cell)| cell.main_pid())
     }
 
-    /// Every unit as a person sees it, in the order of the table; behind them those that a reload removed and that are not
-    /// down yet.
+    /// Every unit as a person sees it, in the order of the table.
     pub fn views(&self, now: Time) -> Vec<View<'_>> {
         numbered(&self.table)
             .zip(&self.cells)
-            .filter(|(_, cell)| !cell.forgotten)
             .map(|((id, unit), cell)| View {
                 name: &unit.name,
                 description: &unit.description,
@@ -173,6 +171,17 @@ impl Machine {
                 bonds: Bonds::new(&self.table, unit),
             })
             .collect()
+    }
+
+    /// What of the views changes with an event and not with time alone: another number, another status.
+    pub fn digest(&self) -> u64 {
+        let mut hash = DefaultHasher::new();
+        (self.phase() == Phase::Running, self.tally()).hash(&mut hash);
+        for (unit, cell) in self.table.units.iter().zip(&self.cells) {
+            (&unit.name, cell.word(), cell.main_pid(), cell.starts, cell.since, cell.until()).hash(&mut hash);
+            (&cell.status, &cell.asked, cell.pending()).hash(&mut hash);
+        }
+        hash.finish()
     }
 
     pub(super) fn unit(&self, id: UnitId) -> Option<&Unit> {
