@@ -134,6 +134,13 @@ impl Plan {
     /// Starts it, in mount, uts and ipc namespaces of its own, with `/tmp` as a mount already (a machine would hide what is
     /// there, and this repository may be), and with `/run`, `/var/log` and `/var/lib` in its directory.
     pub fn start(self) -> Node {
+        let mut node = self.launch();
+        node.wait_for_program();
+        node
+    }
+
+    /// The same, without waiting until it is our program.
+    pub fn launch(self) -> Node {
         let dir = directory(&self.name);
         for part in ["run", "log", "lib"] {
             fs::create_dir(dir.join(part)).expect("a part of the node's directory");
@@ -165,14 +172,7 @@ impl Plan {
             None => command.stderr(out.try_clone().expect("the output twice")).stdout(out),
         };
         let outer = command.spawn().expect("unshare");
-        let mut node = Node { outer, pid: 0, dir, ended: None, program: self.program };
-        let mut pid = 0;
-        wait_until("the node is our program", SOON, || {
-            pid = node.find();
-            pid != 0 || node.over().is_some()
-        });
-        node.pid = pid;
-        node
+        Node { outer, pid: 0, dir, ended: None, program: self.program }
     }
 }
 
@@ -188,9 +188,21 @@ pub struct Node {
 }
 
 impl Node {
+    /// Waits until it is our program, or has ended.
+    pub fn wait_for_program(&mut self) {
+        wait_until("the node is our program", SOON, || {
+            self.pid = self.find();
+            self.pid != 0 || self.over().is_some()
+        });
+    }
+
+    /// What becomes its PID 1, once it is there.
+    pub fn first(&self) -> Option<i32> {
+        children(self.outer.id().cast_signed()).first().copied()
+    }
+
     fn find(&self) -> i32 {
-        let found = children(self.outer.id().cast_signed());
-        found.into_iter().find(|pid| exe(*pid).is_some_and(|exe| exe == self.program)).unwrap_or(0)
+        self.first().filter(|pid| exe(*pid).is_some_and(|exe| exe == self.program)).unwrap_or(0)
     }
 
     /// Its exit status as a shell would have it, if it has ended.

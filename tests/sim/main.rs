@@ -5,7 +5,6 @@
 
 mod dice;
 mod life;
-mod reload;
 mod soup;
 mod tables;
 mod world;
