@@ -46,18 +46,18 @@ impl Status {
         let on = self.units.iter().filter(|unit| !unit.off()).count();
         let settled = self.units.iter().filter(|unit| unit.settled()).count();
         let mut text = match &self.goal {
-            Some(goal) => format!("stopping ({goal}): {settled} of {on} units up"),
+            Some(goal) => format!("stopping ({}): {settled} of {on} units up", plain(goal)),
             None => format!("{settled} of {on} units up"),
         };
         let others: Vec<&UnitStatus> = self.units.iter().filter(|unit| !unit.off() && !unit.settled()).collect();
         for unit in others.iter().take(NAMED) {
-            text.push_str(&format!("; {} is ", unit.name));
+            text.push_str(&format!("; {} is ", plain(&unit.name)));
             // The cause alone: what is next stands in the table.
             match unit.why.as_deref().and_then(|why| why.split("; ").next()) {
                 // "waiting for identity" says the state itself.
                 Some(why) if why.starts_with(&unit.state) => text.push_str(&plain(why)),
-                Some(why) => text.push_str(&format!("{}: {}", phrase(&unit.state), plain(why))),
-                None => text.push_str(phrase(&unit.state)),
+                Some(why) => text.push_str(&format!("{}: {}", plain(phrase(&unit.state)), plain(why))),
+                None => text.push_str(&plain(phrase(&unit.state))),
             }
         }
         if others.len() > NAMED {

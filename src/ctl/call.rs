@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::commands;
+use super::draw::Drawing;
 use super::logs::Wanted;
 use super::typed::Typed;
 use crate::unit::{Goal, Wish, suggest};
@@ -23,6 +24,11 @@ pub(super) enum Call {
         files: Vec<PathBuf>,
     },
     Logs(Wanted),
+    Graph(Drawing),
+    BootChart {
+        text: bool,
+        of: Whom,
+    },
     Request(Demand),
     Shutdown {
         goal: Goal,
@@ -145,6 +151,22 @@ pub(super) fn shutdown(goal: Goal, typed: &Typed) -> Result<Call, String> {
     Ok(Call::Shutdown { goal, of: Whom::somebody(typed)? })
 }
 
+/// `graph`.
+pub(super) fn graph(typed: &Typed) -> Result<Call, String> {
+    let of = Whom::read(typed)?;
+    let files: Vec<PathBuf> = typed.operands.iter().map(PathBuf::from).collect();
+    match (typed.has("--dot"), typed.has("--svg")) {
+        (true, true) => Err("graph takes either --dot or --svg".to_owned()),
+        _ if !files.is_empty() && of != Whom::default() => Err("graph draws either files or a node".to_owned()),
+        (_, svg) => Ok(Call::Graph(Drawing { svg, files, of })),
+    }
+}
+
+/// `boot-chart`.
+pub(super) fn boot_chart(typed: &Typed) -> Result<Call, String> {
+    Ok(Call::BootChart { text: typed.has("--text"), of: Whom::read(typed)? })
+}
+
 /// `check`.
 pub(super) fn check(typed: Typed) -> Result<Call, String> {
     let root = typed.value("--root").map(folder).transpose()?.unwrap_or_else(|| PathBuf::from("/"));
@@ -219,6 +241,8 @@ mod tests {
             ("status --pid 0", "--pid needs the number of a process"),
             ("status --pid=-1", "--pid needs the number of a process"),
             ("status --root", "--root needs a folder"),
+            ("graph --svg --dot", "graph takes either --dot or --svg"),
+            ("graph --pid 7 a.toml", "graph draws either files or a node"),
             ("check -x", "check takes no \"-x\""),
         ] {
             assert_eq!(words(text), Err(mistake.to_owned()), "{text}");

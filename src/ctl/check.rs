@@ -13,7 +13,7 @@ use crate::unit::{Table, UnitId, read};
 /// Says whether `files`, or without any those of the node under `root`, make a good table.
 pub(super) fn run(root: &Path, files: &[PathBuf]) -> u8 {
     let paths = if files.is_empty() { own(root) } else { Ok(files.to_vec()) };
-    let texts = paths.and_then(|paths| paths.iter().map(|path| text(path)).collect::<Result<Vec<_>, _>>());
+    let texts = paths.and_then(|paths| texts(&paths));
     let texts = match texts {
         Ok(texts) => texts,
         Err(cause) => {
@@ -51,6 +51,11 @@ fn own(root: &Path) -> Result<Vec<PathBuf>, String> {
         more.insert(0, first);
     }
     Ok(more)
+}
+
+/// Each file's name and text; else why one cannot be read.
+pub(super) fn texts(paths: &[PathBuf]) -> Result<Vec<(String, String)>, String> {
+    paths.iter().map(|path| text(path)).collect()
 }
 
 fn text(path: &Path) -> Result<(String, String), String> {

@@ -173,6 +173,37 @@ restart, too. With more than one unit each line begins with the unit's name.",
         read: |_, typed| Wanted::read(&typed).map(Call::Logs),
     },
     Command {
+        names: &["graph"],
+        brief: "the units and what ties them together, as a picture",
+        text: "\
+Draws the units of the node, coloured by their states, or those of a table that is read from FILEs in this order, and what \
+they need, are bound to and want: an arrow leads from a unit to what it is tied to.",
+        options: &[
+            Flag { names: &["--dot"], value: Value::None, text: "in the language of Graphviz; so it is if nothing is said" },
+            Flag { names: &["--svg"], value: Value::None, text: "as SVG, for a browser" },
+            PID,
+            ROOT,
+        ],
+        operands: Operands::Files,
+        codes: &[(OK, "drawn"), (CONFIGURATION, "the table is wrong"), (ABSENT, "there is no status to be had")],
+        read: |_, typed| call::graph(&typed),
+    },
+    Command {
+        names: &["boot-chart"],
+        brief: "how the node came up, as a picture",
+        text: "\
+Draws a bar a unit: when it first waited for what it needs, when it was first started, and when it was ready. Times count \
+from the start of PID 1.",
+        options: &[
+            Flag { names: &["--text"], value: Value::None, text: "as text, not as SVG" },
+            PID,
+            ROOT,
+        ],
+        operands: Operands::None,
+        codes: &[(OK, "drawn"), (ABSENT, "there is no status to be had")],
+        read: |_, typed| call::boot_chart(&typed),
+    },
+    Command {
         names: &["check"],
         brief: "what is wrong with a unit table",
         text: "\

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
+use log::warn;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::call::Whom;
@@ -91,6 +92,22 @@ impl Document {
         Ok(Document { folder, watch, writer })
     }
 
+    /// The document of the node that is meant, written anew if that is to be had; else as it is, with a warning that says why.
+    pub fn latest(of: &Whom) -> Result<(Document, Reading), Unable> {
+        let document = Document::open(of)?;
+        let silent = document.renew().err();
+        let reading = match (document.read(), &silent) {
+            (Ok(reading), _) => reading,
+            // Nothing to read because nobody wrote it: that is the cause to name.
+            (Err(_), Some(silent)) => return Err(silent.clone().and("nothing can be shown")),
+            (Err(unable), None) => return Err(unable),
+        };
+        if let Some(silent) = silent {
+            warn!("{silent}; showing what was written {} ago", age(&reading.status));
+        }
+        Ok((document, reading))
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.join(NAME)
     }
@@ -158,7 +175,7 @@ impl Document {
 }
 
 /// How long ago `status` was written, for a person.
-pub(super) fn age(status: &Status) -> String {
+fn age(status: &Status) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     short(now.saturating_sub(Duration::from_millis(status.written)))
 }

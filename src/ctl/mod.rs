@@ -6,9 +6,11 @@ mod check;
 mod code;
 mod commands;
 mod document;
+mod draw;
 mod logs;
 mod look;
 mod page;
+mod picture;
 mod reel;
 mod request;
 mod turn;
@@ -35,6 +37,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Call::Version) => shown(concat!("initctl ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Call::Check { root, files }) => check::run(&root, &files),
         Ok(Call::Logs(wanted)) => logs::run(wanted),
+        Ok(Call::Graph(drawing)) => draw::graph(&drawing),
+        Ok(Call::BootChart { text, of }) => draw::boot_chart(text, &of),
         Ok(Call::Status(asked)) => turn::run(&asked),
         Ok(Call::Request(demand)) => request::ask(&demand),
         Ok(Call::Shutdown { goal, of }) => request::shut_down(goal, &of),

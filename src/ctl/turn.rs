@@ -2,11 +2,11 @@
 
 use std::io;
 
-use log::{error, warn};
+use log::error;
 
 use super::call::Asked;
 use super::code::{DOWN, NO, OK};
-use super::document::{Document, Reading, Unable, age};
+use super::document::{Document, Reading, Unable};
 use super::logs;
 use super::look::Look;
 use super::request::unknown;
@@ -44,17 +44,7 @@ impl From<Unable> for Stop {
 }
 
 fn watch(asked: &Asked) -> Result<u8, Stop> {
-    let document = Document::open(&asked.of)?;
-    let silent = document.renew().err();
-    let mut reading = match (document.read(), &silent) {
-        (Ok(reading), _) => reading,
-        // Nothing to read because nobody wrote it: that is the cause to name.
-        (Err(_), Some(silent)) => return Err(silent.clone().and("nothing can be shown").into()),
-        (Err(unable), None) => return Err(unable.into()),
-    };
-    if let Some(silent) = silent {
-        warn!("{silent}; showing what was written {} ago", age(&reading.status));
-    }
+    let (document, mut reading) = Document::latest(&asked.of)?;
     for name in &asked.units {
         if reading.status.units.iter().all(|unit| unit.name != *name) {
             return Err(unknown(name, &reading.status).into());

@@ -27,31 +27,31 @@ fn answer(output: &Output) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
-fn said(arguments: &[&str]) -> (i32, String, String) {
+pub fn said(arguments: &[&str]) -> (i32, String, String) {
     answer(&initctl(arguments))
 }
 
 /// A folder of its own, gone when the test ends.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Folder {
+    pub fn new(name: &str) -> Folder {
         let path = std::env::temp_dir().join(format!("initctl-{name}-{}", std::process::id()));
         drop(fs::remove_dir_all(&path));
         fs::create_dir_all(path.join("run/cluster-os")).expect("a folder for the test");
         Folder(path)
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    fn root(&self) -> &str {
+    pub fn root(&self) -> &str {
         self.0.to_str().expect("UTF-8")
     }
 
     /// Replaces the status document as PID 1 does.
-    fn put(&self, text: &str) {
+    pub fn put(&self, text: &str) {
         put(&self.0, text);
     }
 }
@@ -102,7 +102,7 @@ fn help_and_version() {
     assert_eq!((code, err.as_str()), (0, ""));
     assert_golden("help.txt", &out);
     let mut pages = String::new();
-    for command in ["status", "start", "shutdown", "logs", "check", "help"] {
+    for command in ["status", "start", "shutdown", "logs", "graph", "boot-chart", "check", "help"] {
         let (code, out, err) = said(&[command, "--help"]);
         assert_eq!((code, err.as_str()), (0, ""), "{command}");
         assert_eq!(said(&["help", command]), (0, out.clone(), String::new()));

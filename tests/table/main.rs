@@ -5,6 +5,8 @@ mod ctl;
 mod golden;
 #[cfg(feature = "ctl")]
 mod logs;
+#[cfg(feature = "ctl")]
+mod pictures;
 mod reading;
 mod shipped;
 mod signals;

@@ -1,0 +1,7 @@
+//! Pictures: the graph of the units, and how a node came up. Values in, text out.
+
+pub(super) mod chart;
+mod drawing;
+pub(super) mod graph;
+mod layers;
+mod svg;
