@@ -1,7 +1,7 @@
 //! The graph as a picture: units as boxes in layers, what they are tied to on their left.
 
 use super::graph::{Graph, Node, TieKind};
-use super::layers::Layout;
+use super::layers::{Layout, Route};
 use super::svg::{LETTER, Rect, Svg, extent, pixels};
 use crate::control::columns::shortened;
 
@@ -29,8 +29,8 @@ impl Graph {
         svg.text("head", MARGIN, MARGIN + 2.0, "font-weight=\"bold\"", title);
         let top = MARGIN + 2.0 * LETTER;
         let y = |row: f64| top + row * ROW + HIGH / 2.0;
-        for (unit, number, points) in &layout.routes {
-            if let Some(tie) = self.nodes.get(*unit).and_then(|node| node.ties.get(*number)) {
+        for Route { unit, tie, points } in &layout.routes {
+            if let Some(tie) = self.nodes.get(*unit).and_then(|node| node.ties.get(*tie)) {
                 tied(&mut svg, tie.kind, points, &columns, y);
             }
         }

@@ -13,12 +13,23 @@ const PASSING: f64 = 0.5;
 pub(super) struct Layout {
     /// By unit.
     pub places: Vec<(usize, f64)>,
-    /// Each tie: of which unit, which of its ties, and where it passes on its way from the unit to what it is tied to.
-    pub routes: Vec<(usize, usize, Vec<(usize, f64)>)>,
+    /// Every tie.
+    pub routes: Vec<Route>,
     /// How many layers there are.
     pub layers: usize,
     /// How many rows the highest has.
     pub rows: f64,
+}
+
+/// The way of a tie.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// Of which unit.
+    pub unit: usize,
+    /// Which of its ties.
+    pub tie: usize,
+    /// Where it passes, from the unit to what it is tied to.
+    pub points: Vec<(usize, f64)>,
 }
 
 /// A unit, or a tie on its way through a layer.
@@ -58,7 +69,7 @@ impl Layout {
             places: (0..graph.nodes.len()).map(at).collect(),
             routes: chains
                 .into_iter()
-                .map(|(unit, number, chain)| (unit, number, chain.into_iter().map(at).collect()))
+                .map(|(unit, tie, chain)| Route { unit, tie, points: chain.into_iter().map(at).collect() })
                 .collect(),
             layers: count,
             rows: if spots.is_empty() { 0.0 } else { bottom - top + ROW },
@@ -215,10 +226,10 @@ mod tests {
                     assert!(other == unit || *beside != layer || (y - height).abs() > 0.99, "{unit} on {other}");
                 }
             }
-            for (unit, number, points) in &layout.routes {
+            for Route { unit, tie, points } in &layout.routes {
                 let layers: Vec<usize> = points.iter().map(|(layer, _)| *layer).collect();
                 assert_eq!(points.first(), Some(&layout.places[*unit]));
-                assert_eq!(points.last(), Some(&layout.places[graph.nodes[*unit].ties[*number].to]));
+                assert_eq!(points.last(), Some(&layout.places[graph.nodes[*unit].ties[*tie].to]));
                 assert!(layers.windows(2).all(|pair| pair[0] == pair[1] + 1), "{layers:?}");
             }
         }
