@@ -12,6 +12,7 @@ mod entry;
 mod file;
 pub mod inherited;
 pub mod interface;
+mod lean;
 pub mod memory;
 pub mod module;
 pub mod poll;
