@@ -33,7 +33,7 @@ fail() {
 tools=(
     cc:gcc readelf:binutils serf:serf wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static
     qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod shellcheck:shellcheck unshare:util-linux jq:jq
-    tini:tini dumb-init:dumb-init catatonit:catatonit strace:strace scriptreplay:bsdutils
+    tini:tini dumb-init:dumb-init catatonit:catatonit strace:strace scriptreplay:bsdutils zsh:zsh fish:fish groff:groff-base
 )
 
 install_tools() {

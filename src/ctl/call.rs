@@ -29,6 +29,9 @@ pub(super) enum Call {
         text: bool,
         of: Whom,
     },
+    Units(Whom),
+    /// For this shell.
+    Completions(String),
     Request(Demand),
     Shutdown {
         goal: Goal,

@@ -1,7 +1,8 @@
 //! The one table of commands: what is parsed, and what help, completions and the man page say.
 
-use super::call::{self, Call};
+use super::call::{self, Call, Whom};
 use super::code::{ABSENT, CONFIGURATION, DOWN, NO, OK, USAGE};
+use super::completions::SHELLS;
 use super::logs::Wanted;
 use super::typed::Typed;
 use crate::unit::{Goal, Wish};
@@ -213,6 +214,28 @@ Reads FILEs in this order as one unit table, or without any the node's own (/etc
         operands: Operands::Files,
         codes: &[(OK, "there is no mistake"), (CONFIGURATION, "there is one")],
         read: |_, typed| call::check(typed),
+    },
+    Command {
+        names: &["list"],
+        brief: "the names of the units, one a line",
+        text: "\
+The names that the status document has, in the order of the table. Nobody is asked: it is for scripts and for completions.",
+        options: &[PID, ROOT],
+        operands: Operands::None,
+        codes: &[(OK, "shown"), (NO, "the document cannot be read"), (ABSENT, "there is no status to be had")],
+        read: |_, typed| Ok(Call::Units(Whom::read(&typed)?)),
+    },
+    Command {
+        names: &["completions"],
+        brief: "what makes a shell complete this command",
+        text: "\
+Prints a script for bash, zsh or fish. For the shell that runs: source <(initctl completions bash), or in fish initctl \
+completions fish | source. For good: into /usr/share/bash-completion/completions/initctl, as _initctl into a folder of \
+zsh's fpath, or into ~/.config/fish/completions/initctl.fish.",
+        options: &[],
+        operands: Operands::Word { label: "bash|zsh|fish", words: || SHELLS.to_vec(), needed: true },
+        codes: &[],
+        read: |_, typed| Ok(Call::Completions(typed.word())),
     },
     Command {
         names: &["help"],

@@ -5,6 +5,7 @@ mod call;
 mod check;
 mod code;
 mod commands;
+mod completions;
 mod document;
 mod draw;
 mod logs;
@@ -40,6 +41,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Call::Graph(drawing)) => draw::graph(&drawing),
         Ok(Call::BootChart { text, of }) => draw::boot_chart(text, &of),
         Ok(Call::Status(asked)) => turn::run(&asked),
+        Ok(Call::Units(of)) => turn::names(&of),
+        Ok(Call::Completions(shell)) => shown(&completions::script(&shell)),
         Ok(Call::Request(demand)) => request::ask(&demand),
         Ok(Call::Shutdown { goal, of }) => request::shut_down(goal, &of),
         Err(mistake) => {

@@ -4,14 +4,15 @@ use std::io;
 
 use log::error;
 
-use super::call::Asked;
+use super::call::{Asked, Whom};
 use super::code::{DOWN, NO, OK};
 use super::document::{Document, Reading, Unable};
 use super::logs;
 use super::look::Look;
 use super::request::unknown;
-use super::{print, reason};
+use super::{print, reason, shown};
 use crate::control::Status;
+use crate::control::columns::plain;
 
 /// How many of a unit's own lines are shown with what is known of it.
 const LINES: u64 = 10;
@@ -23,6 +24,20 @@ pub(super) fn run(asked: &Asked) -> u8 {
     match watch(asked) {
         Ok(code) | Err(Stop::Code(code)) => code,
         Err(Stop::Unable(unable)) => {
+            error!("{unable}");
+            unable.code
+        }
+    }
+}
+
+/// Shows the names of the units, as the document has them now; the exit code.
+pub(super) fn names(of: &Whom) -> u8 {
+    match Document::open(of).and_then(|document| document.read()) {
+        Ok(reading) => {
+            let lines: String = reading.status.units.iter().map(|unit| format!("{}\n", plain(&unit.name))).collect();
+            shown(&lines)
+        }
+        Err(unable) => {
             error!("{unable}");
             unable.code
         }

@@ -53,6 +53,11 @@ impl Typed {
         last.map(|(_, value)| value.as_deref().unwrap_or_default())
     }
 
+    /// The first operand; empty if there is none.
+    pub fn word(&self) -> String {
+        self.operands.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned())
+    }
+
     /// The operands as names of units, each once.
     pub fn units(&self) -> Vec<String> {
         let mut units: Vec<String> = Vec::new();

@@ -102,7 +102,9 @@ fn help_and_version() {
     assert_eq!((code, err.as_str()), (0, ""));
     assert_golden("help.txt", &out);
     let mut pages = String::new();
-    for command in ["status", "start", "shutdown", "logs", "graph", "boot-chart", "check", "help"] {
+    for command in
+        ["status", "start", "shutdown", "logs", "graph", "boot-chart", "check", "list", "completions", "help"]
+    {
         let (code, out, err) = said(&[command, "--help"]);
         assert_eq!((code, err.as_str()), (0, ""), "{command}");
         assert_eq!(said(&["help", command]), (0, out.clone(), String::new()));

@@ -1,6 +1,8 @@
 //! The unit table from its files to a table or to the words that a person reads.
 
 #[cfg(feature = "ctl")]
+mod completions;
+#[cfg(feature = "ctl")]
 mod ctl;
 mod golden;
 #[cfg(feature = "ctl")]
