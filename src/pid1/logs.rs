@@ -5,7 +5,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use crate::sys::{Errno, descriptor, memory, renewal};
-use crate::unit::{Log, Table, Unit, UnitId};
+use crate::unit::{Log, Moves, Table, Unit, UnitId};
 
 use super::say;
 
@@ -13,11 +13,22 @@ use super::say;
 const OWN: &str = "init";
 
 struct Pipe {
-    unit: Option<UnitId>,
+    owner: Owner,
     name: String,
     log: Log,
     read: OwnedFd,
-    write: OwnedFd,
+    /// None: nobody gets it any more. Who has it still may write.
+    write: Option<OwnedFd>,
+}
+
+/// Who writes into a pipe.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// PID 1.
+    Own,
+    Unit(UnitId),
+    /// A unit that the table has no more, or that writes elsewhere now.
+    Gone,
 }
 
 /// The pipes; none when there is no `logd` to read them.
@@ -29,33 +40,97 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// A pipe for each unit that `piped` answers true for, and one of our own.
-    pub fn open(table: &Table, piped: impl Fn(&Unit) -> bool) -> Result<Logs, Errno> {
-        let mut pipes = Vec::with_capacity(table.units.len().saturating_add(1));
+    /// A pipe for each unit whose lines are kept, and one of our own.
+    pub fn open(table: &Table) -> Result<Logs, Errno> {
         let (read, write) = descriptor::pipe()?;
         // Ours alone: O_NONBLOCK belongs to the open file description, and a unit must not find it on its stdout.
         descriptor::set_nonblocking(&write)?;
-        pipes.push(Pipe { unit: None, name: OWN.to_owned(), log: Log::default(), read, write });
-        for (number, unit) in (0..).zip(&table.units) {
-            if piped(unit) && matches!(unit.log, Log::File { .. }) {
-                let (read, write) = descriptor::pipe()?;
-                pipes.push(Pipe { unit: Some(UnitId(number)), name: unit.name.clone(), log: unit.log, read, write });
-            }
-        }
+        let own = Pipe { owner: Owner::Own, name: OWN.to_owned(), log: Log::default(), read, write: Some(write) };
         let stage = memory::file(c"logd")
             .inspect_err(|errno| {
                 log::warn!("unable to make memory for logd: {}; lines are lost if it is killed", errno.desc());
             })
             .ok();
-        let logs = Logs { pipes, stage };
+        let mut logs = Logs { pipes: vec![own], stage };
+        logs.complete(table)?;
         // Should we break and `logd` end after that, a unit that writes must wait, not die of SIGPIPE.
         renewal::keep_open(logs.readers());
         Ok(logs)
     }
 
+    /// A pipe for each unit that needs one and has none. Whether there is a new one.
+    fn complete(&mut self, table: &Table) -> Result<bool, Errno> {
+        let mut news = false;
+        for (number, unit) in (0..).zip(&table.units) {
+            let owner = Owner::Unit(UnitId(number));
+            if !piped(unit) || self.pipes.iter().any(|pipe| pipe.owner == owner) {
+                continue;
+            }
+            // Its lines may be on their way still.
+            let former = |pipe: &&mut Pipe| pipe.owner == Owner::Gone && pipe.name == unit.name && pipe.write.is_some();
+            if let Some(pipe) = self.pipes.iter_mut().find(former) {
+                news |= pipe.log != unit.log;
+                (pipe.owner, pipe.log) = (owner, unit.log);
+                continue;
+            }
+            let (read, write) = descriptor::pipe()?;
+            self.pipes.push(Pipe { owner, name: unit.name.clone(), log: unit.log, read, write: Some(write) });
+            news = true;
+        }
+        Ok(news)
+    }
+
+    /// Units have other numbers now, and `table` says whose lines are kept. Whether `logd` has to be started again to know
+    /// of it. A unit whose pipe cannot be made writes to our output, which is said.
+    pub fn renumber(&mut self, moves: &Moves, table: &Table) -> bool {
+        if self.pipes.is_empty() {
+            return false;
+        }
+        let mut news = false;
+        self.pipes.retain(|pipe| pipe.write.is_some() || !descriptor::ended(&pipe.read));
+        let was_gone: Vec<bool> = self.pipes.iter().map(|pipe| pipe.owner == Owner::Gone).collect();
+        for pipe in &mut self.pipes {
+            let Owner::Unit(before) = pipe.owner else { continue };
+            let now = moves.of(before).and_then(|id| Some((id, table.units.get(id.index())?)));
+            pipe.owner = match now {
+                Some((id, unit)) if piped(unit) => {
+                    news |= pipe.log != unit.log;
+                    pipe.log = unit.log;
+                    Owner::Unit(id)
+                }
+                Some(_) | None => Owner::Gone,
+            };
+        }
+        match self.complete(table) {
+            Ok(more) => news |= more,
+            Err(errno) => {
+                log::warn!("unable to make a log pipe: {}; some new units write to our output", errno.desc());
+                news = true;
+            }
+        }
+        for (pipe, was_gone) in self.pipes.iter_mut().zip(was_gone) {
+            // It had time to come back. `logd` finds the end of what it wrote, and then, at the next reload, it goes.
+            if was_gone && pipe.owner == Owner::Gone {
+                pipe.write = None;
+            }
+        }
+        renewal::keep_open(self.readers());
+        news
+    }
+
+    /// The unit is no more. What it wrote stays there to be read.
+    pub fn forget(&mut self, unit: UnitId) {
+        for pipe in &mut self.pipes {
+            if pipe.owner == Owner::Unit(unit) {
+                pipe.owner = Owner::Gone;
+            }
+        }
+    }
+
     /// What `unit` writes to; none: what we write to.
     pub fn writer(&self, unit: UnitId) -> Option<RawFd> {
-        self.pipes.iter().find(|pipe| pipe.unit == Some(unit)).map(|pipe| pipe.write.as_raw_fd())
+        let pipe = self.pipes.iter().find(|pipe| pipe.owner == Owner::Unit(unit))?;
+        pipe.write.as_ref().map(AsRawFd::as_raw_fd)
     }
 
     /// What `logd` reads from, under the same numbers.
@@ -79,8 +154,9 @@ impl Logs {
 
     /// `logd` runs: our own lines go to it, too.
     pub fn started(&self) {
-        if let Some(own) = self.pipes.iter().find(|pipe| pipe.unit.is_none()) {
-            say::to_pipe(own.write.as_raw_fd());
+        let own = self.pipes.iter().find(|pipe| pipe.owner == Owner::Own);
+        if let Some(write) = own.and_then(|own| own.write.as_ref()) {
+            say::to_pipe(write.as_raw_fd());
         }
     }
 
@@ -89,4 +165,9 @@ impl Logs {
         say::to_console();
         self.pipes.clear();
     }
+}
+
+/// Whether the lines of `unit` are kept.
+fn piped(unit: &Unit) -> bool {
+    !unit.main && !unit.last && matches!(unit.log, Log::File { .. })
 }

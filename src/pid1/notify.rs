@@ -1,12 +1,13 @@
 //! The notify sockets: a unit says on its own that it is ready. The kernel tells who says it; the machine decides whether
 //! that counts.
 
+use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use super::say;
 use crate::sys::socket::NotifySocket;
-use crate::unit::{Event, Pid, Ready, Table, UnitId, notify};
+use crate::unit::{Event, Moves, Pid, Ready, Table, UnitId, notify};
 
 /// Datagrams taken from one socket in one turn: a unit that floods its socket does not keep us from the others.
 const BATCH: usize = 32;
@@ -17,6 +18,14 @@ struct Channel {
     socket: NotifySocket,
 }
 
+impl Channel {
+    fn close(self) {
+        if self.path.is_absolute() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
 /// A socket for each unit with `ready = "notify"`.
 #[derive(Default)]
 pub struct Channels(Vec<Channel>);
@@ -25,9 +34,16 @@ impl Channels {
     /// Binds `DIRECTORY/UNIT.sock` for each unit that needs one; without a directory, under a name that the kernel picks and
     /// no file system knows. A unit whose socket cannot be made goes without, which is said; it will not become ready.
     pub fn open(table: &Table, directory: Option<&Path>) -> Channels {
-        let mut channels = Vec::new();
+        let mut channels = Channels::default();
+        channels.complete(table, directory);
+        channels
+    }
+
+    /// As [`Channels::open`], for those that have none yet.
+    pub fn complete(&mut self, table: &Table, directory: Option<&Path>) {
         for (number, unit) in (0..).zip(&table.units) {
-            if unit.ready != Ready::Notify || !unit.enabled {
+            let id = UnitId(number);
+            if unit.ready != Ready::Notify || unit.main || unit.last || self.path(id).is_some() {
                 continue;
             }
             let path = directory.map(|directory| directory.join(format!("{}.sock", unit.name)));
@@ -36,7 +52,7 @@ impl Channels {
                 None => NotifySocket::bind_nameless().map(|(socket, name)| (socket, PathBuf::from(name))),
             };
             match bound {
-                Ok((socket, path)) => channels.push(Channel { unit: UnitId(number), path, socket }),
+                Ok((socket, path)) => self.0.push(Channel { unit: id, path, socket }),
                 Err(error) => log::error!(
                     "unable to make the notify socket of {}: {}; it cannot say that it is ready",
                     unit.name,
@@ -44,7 +60,28 @@ impl Channels {
                 ),
             }
         }
-        Channels(channels)
+    }
+
+    /// Units have other numbers now. Whoever `table` says has no use for its socket any more has none.
+    pub fn renumber(&mut self, moves: &Moves, table: &Table) {
+        for mut channel in std::mem::take(&mut self.0) {
+            let id = moves.of(channel.unit);
+            let unit = id.and_then(|id| table.units.get(id.index()));
+            match id.filter(|_| unit.is_some_and(|unit| unit.ready == Ready::Notify)) {
+                Some(id) => {
+                    channel.unit = id;
+                    self.0.push(channel);
+                }
+                None => channel.close(),
+            }
+        }
+    }
+
+    /// The unit has no use for its socket any more.
+    pub fn forget(&mut self, unit: UnitId) {
+        while let Some(at) = self.0.iter().position(|channel| channel.unit == unit) {
+            self.0.remove(at).close();
+        }
     }
 
     /// The unit's `NOTIFY_SOCKET`: a path, or `@` and a name that is none.

@@ -2,8 +2,18 @@
 
 use super::turn::Node;
 use super::{files, say};
+use crate::unit::UnitId;
 
 impl Node {
+    /// Lets go of what was kept for a unit that is no more.
+    pub(super) fn forget(&mut self, unit: UnitId) {
+        if let Some(unit) = self.machine.table().units.get(unit.index()) {
+            self.cgroups.ended(&unit.name);
+        }
+        self.channels.forget(unit);
+        self.logs.forget(unit);
+    }
+
     /// Puts a copy of the running table's files under `/run`.
     pub(super) fn publish(&self) {
         let Some(directory) = self.report.directory() else { return };

@@ -93,8 +93,7 @@ impl Node {
         let runtime = if wrap.is_some() { None } else { files::runtime() };
         let channels = Channels::open(&table, runtime.map(|runtime| runtime.join("notify")).as_deref());
         let logs = if table.units.iter().any(|unit| unit.last) {
-            let piped = |unit: &unit::Unit| !unit.main && !unit.last && unit.enabled;
-            Logs::open(&table, piped).unwrap_or_else(|errno| {
+            Logs::open(&table).unwrap_or_else(|errno| {
                 log::warn!("unable to make the log pipes: {}; units write to our output", errno.desc());
                 Logs::default()
             })
@@ -204,6 +203,7 @@ impl Node {
                     self.cgroups.kill(&unit.name);
                 }
             }
+            Action::Forget { unit } => self.forget(unit),
             Action::CloseLogs => self.logs.close(),
             Action::Say(Level::Error, text) => log::error!("{text}"),
             Action::Say(Level::Warning, text) => log::warn!("{text}"),

@@ -119,6 +119,14 @@ pub fn write_if_ready(fd: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
     write_now(fd, bytes.get(..libc::PIPE_BUF).unwrap_or(bytes))
 }
 
+/// Whether nothing is in this pipe and nobody can write into it any more.
+pub fn ended(pipe: &impl AsRawFd) -> bool {
+    let mut asked = libc::pollfd { fd: pipe.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd; a timeout of zero returns at once.
+    let ready = unsafe { libc::poll(&raw mut asked, 1, 0) };
+    ready == 1 && asked.revents & libc::POLLHUP != 0 && asked.revents & libc::POLLIN == 0
+}
+
 /// Reads what is there: 0 at the end.
 pub fn read_now(fd: &impl AsRawFd, into: &mut [u8]) -> Result<usize, Errno> {
     // SAFETY: `into` is writable for its length.

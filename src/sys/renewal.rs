@@ -2,7 +2,6 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::os::fd::RawFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 use super::signal::FAULTS;
@@ -17,8 +16,8 @@ static FAULT_OWNER: AtomicI32 = AtomicI32::new(0);
 /// The stack of the handler, for a fault that is the end of the usual one.
 const FAULT_STACK: usize = 64 * 1024;
 
-/// What stays open in the renewed program.
-static KEPT: OnceLock<Vec<RawFd>> = OnceLock::new();
+/// What stays open in the renewed program; null: nothing.
+static KEPT: AtomicPtr<Vec<RawFd>> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Our own program, open for execution; -1 before [`keep_program`].
 static PROGRAM: AtomicI32 = AtomicI32::new(-1);
@@ -46,14 +45,21 @@ pub fn keep_program(path: Option<&CStr>) -> Result<(), Errno> {
     Ok(())
 }
 
-/// These descriptors stay open in the renewed program. The first call counts.
+/// These descriptors, and none that were named before, stay open in the renewed program.
 pub fn keep_open(descriptors: Vec<RawFd>) {
-    let _ = KEPT.set(descriptors);
+    let before = KEPT.swap(Box::into_raw(Box::new(descriptors)), Ordering::AcqRel);
+    if !before.is_null() {
+        // SAFETY: made by the line above in an earlier call. This process has one thread, and whoever looks at it in the
+        // middle of this, in a signal handler, finds the new one and does not come back.
+        drop(unsafe { Box::from_raw(before) });
+    }
 }
 
 /// Raw calls alone.
 fn open_kept() {
-    for fd in KEPT.get().into_iter().flatten() {
+    // SAFETY: null, or what `keep_open` made and has not replaced yet.
+    let kept = unsafe { KEPT.load(Ordering::Acquire).as_ref() };
+    for fd in kept.into_iter().flatten() {
         // SAFETY: sets a flag of a descriptor; one that is not open any more answers EBADF.
         unsafe { libc::fcntl(*fd, libc::F_SETFD, 0) };
     }

@@ -23,10 +23,15 @@ pub enum Fate {
     SwitchedOn,
     /// `enabled` became false.
     SwitchedOff,
+    /// Its `when` holds no more. Only who can look knows.
+    Skipped,
+    /// Its `when` holds again.
+    Unskipped,
 }
 
 impl Fate {
-    /// `unchanged`, `changed in place`, `restarted`, `added`, `removed`, `switched on` or `switched off`.
+    /// `unchanged`, `changed in place`, `restarted`, `added`, `removed`, `switched on`, `switched off`, `skipped` or
+    /// `no longer skipped`.
     pub const fn word(self) -> &'static str {
         match self {
             Fate::Same => "unchanged",
@@ -36,6 +41,8 @@ impl Fate {
             Fate::Removed => "removed",
             Fate::SwitchedOn => "switched on",
             Fate::SwitchedOff => "switched off",
+            Fate::Skipped => "skipped",
+            Fate::Unskipped => "no longer skipped",
         }
     }
 }

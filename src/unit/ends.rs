@@ -317,6 +317,8 @@ impl Machine {
             _ if !running => Some("the node is shutting down"),
             _ if unit.main => Some("its end would end the node; send the node a SIGTERM for that"),
             _ if unit.last => Some("it belongs to PID 1 itself"),
+            _ if cell.gone => Some("it was removed from the unit table"),
+            _ if cell.skip.is_some() => Some("its `when` does not hold"),
             State::Skipped(_) => Some("its `when` does not hold"),
             _ if request.wish != Wish::Reload => None,
             _ if unit.reload_signal.is_none() => Some("it has no reload-signal"),

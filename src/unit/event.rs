@@ -259,6 +259,11 @@ pub enum Action {
     },
     /// Close PID 1's own ends of the log pipes, so that `logd` reads their end and exits.
     CloseLogs,
+    /// This unit was removed from the table and is down: nothing of it needs to be kept.
+    Forget {
+        /// Which.
+        unit: UnitId,
+    },
     /// Log a line: everything after `program: level: `.
     Say(Level, String),
     /// End the node. The last action ever.

@@ -115,7 +115,8 @@ impl Machine {
 
     /// When to call [`Machine::handle`] with [`Event::Tick`] at the latest; none: only an event wakes the machine.
     pub fn deadline(&self) -> Option<Time> {
-        let units = self.cells.iter().zip(&self.table.units).filter_map(|(cell, unit)| self.unit_deadline(cell, unit));
+        let units = numbered(&self.table).zip(&self.cells);
+        let units = units.filter_map(|((id, unit), cell)| self.unit_deadline(id, cell, unit));
         units.chain(self.life.deadline()).min()
     }
 
@@ -149,10 +150,12 @@ impl Machine {
         self.table.units.iter().zip(&self.cells).filter(|(unit, _)| unit.last).filter_map(|(_, cell)| cell.main_pid())
     }
 
-    /// Every unit as a person sees it, in the order of the table.
+    /// Every unit as a person sees it, in the order of the table; behind them those that a reload removed and that are not
+    /// down yet.
     pub fn views(&self, now: Time) -> Vec<View<'_>> {
         numbered(&self.table)
             .zip(&self.cells)
+            .filter(|(_, cell)| !cell.forgotten)
             .map(|((id, unit), cell)| View {
                 name: &unit.name,
                 description: &unit.description,

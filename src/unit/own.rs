@@ -1,6 +1,6 @@
 //! The units that PID 1 adds to a table itself. Their names are reserved, so that no table has them already.
 
-use super::table::{Kill, Restart, Table, Unit, UnitId};
+use super::table::{Kill, Restart, Signal, Table, Unit, UnitId};
 
 impl Table {
     /// The table with the command of the command line as the unit `main`: it starts after every enabled unit has settled,
@@ -32,6 +32,8 @@ impl Table {
         let mut logd = Unit::new("logd", exec);
         logd.description = "the units' output, to files and to stdout".to_owned();
         logd.kill = Kill::Main;
+        // It ignores what ends others, and loses nothing by this.
+        logd.stop_signal = Signal(9);
         logd.last = true;
         self.units.push(logd);
         self

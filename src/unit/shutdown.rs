@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::event::{Action, Goal, Level, Target, Verdict};
 use super::links::numbered;
 use super::machine::{Machine, SIGKILL, SIGTERM};
-use super::state::Cell;
+use super::state::{Cell, State};
 use super::table::Signal;
 use super::time::Time;
 use super::words;
@@ -66,6 +66,11 @@ impl Life {
             Life::Stopping(ending) | Life::Sweeping { ending, .. } | Life::Logs { ending, .. } => Some(ending.goal),
             Life::Halted(goal) => Some(*goal),
         }
+    }
+
+    /// Units stop, and are waited for.
+    pub fn stops_units(&self) -> bool {
+        matches!(self, Life::Stopping(ending) if !ending.forced)
     }
 
     pub fn forced(&self) -> bool {
@@ -132,7 +137,8 @@ impl Machine {
                 true
             }
             Life::Stopping(ending) => {
-                let down = self.others().all(Cell::down);
+                let back = |cell: &Cell| !matches!(cell.state, State::Waiting | State::Stopping(_));
+                let down = self.others().all(Cell::down) && (ending.forced || self.own().all(back));
                 if down {
                     let signal = if ending.forced { SIGKILL } else { SIGTERM };
                     if ending.forced {
@@ -212,6 +218,11 @@ impl Machine {
         self.life = Life::Halted(goal);
         let status = self.cause_status.or(self.main_status).unwrap_or(u8::from(self.killed));
         self.queue.push_back(Action::Halt(Verdict { goal, status }));
+    }
+
+    /// PID 1's own units.
+    fn own(&self) -> impl Iterator<Item = &Cell> {
+        self.table.units.iter().zip(&self.cells).filter(|(unit, _)| unit.last).map(|(_, cell)| cell)
     }
 
     fn others(&self) -> impl Iterator<Item = &Cell> {

@@ -88,6 +88,14 @@ pub(super) struct Cell {
     pub wants_over: bool,
     /// Stop it once, then start it again.
     pub again: bool,
+    /// It goes down because the table says another thing of it.
+    pub changed: bool,
+    /// Its `when` does not hold any more: why. It is skipped once it is down.
+    pub skip: Option<String>,
+    /// The table has it no more: it goes down, and then it is forgotten.
+    pub gone: bool,
+    /// It was gone and is down. It keeps its place until no other unit's changes by its leaving.
+    pub forgotten: bool,
     /// Failures in a row.
     pub failures: u32,
     /// When, as far as `give-up` counts them.
@@ -119,6 +127,10 @@ impl Cell {
             wanted_since: now,
             wants_over: false,
             again: false,
+            changed: false,
+            skip: None,
+            gone: false,
+            forgotten: false,
             failures: 0,
             failed: Failures::default(),
             delay: Duration::ZERO,

@@ -34,11 +34,16 @@ enum Move {
     Stick(Pid),
     /// The stop is over though its command was never reaped.
     Finish,
+    /// Its `when` holds no more: go to `skipped`.
+    Skip,
+    /// The table has it no more, and it is down.
+    Forget,
 }
 
 impl Machine {
     /// One pass over the node's life and every unit, dependencies first. Whether anything changed or is to be done.
     pub(super) fn walk(&mut self, now: Time) -> bool {
+        self.clear_forgotten();
         let mut changed = self.live(now);
         self.mark_leaving();
         for at in 0..self.links.order.len() {
@@ -62,7 +67,7 @@ impl Machine {
                     || self.leaving.get(bind.index()).copied().unwrap_or(true)
             });
             if let Some(flag) = self.leaving.get_mut(id.index()) {
-                *flag = !cell.wanted || cell.again || lost;
+                *flag = !cell.wanted || cell.again || cell.skip.is_some() || lost;
             }
         }
     }
@@ -75,10 +80,15 @@ impl Machine {
         let (unit, cell) = (self.unit(id)?, self.cell(id)?);
         let running = matches!(self.life, Life::Running);
         match &cell.state {
+            State::Off if cell.gone => (!cell.forgotten).then_some(Move::Forget),
+            State::Off | State::Waiting | State::Backoff { .. } | State::Failed(_) if cell.skip.is_some() => {
+                Some(Move::Skip)
+            }
             State::Off => (cell.wanted && running).then_some(Move::Wait),
             State::Skipped(_) | State::Failed(_) | State::Stuck { .. } => None,
             State::Waiting if !cell.wanted => Some(Move::Rest),
-            State::Waiting if !running => None,
+            // The lines of a shutdown are kept, too: who was just being started again comes back.
+            State::Waiting if !running && (!unit.last || !self.life.stops_units()) => None,
             State::Waiting if self.may_start(id, unit, cell) => Some(Move::Start),
             State::Waiting => (self.waits_for_wants(unit, cell) && now >= cell.wanted_since + WANTS_LIMIT)
                 .then_some(Move::GiveUpWants),
@@ -134,6 +144,8 @@ impl Machine {
     /// Whoever must stop before it has stopped.
     fn may_stop(&self, id: UnitId) -> bool {
         let before = match self.life {
+            // Who refers to what is gone is gone, too.
+            Life::Running if self.cell(id).is_some_and(|cell| cell.gone) => self.links.dependents(id),
             Life::Running => self.links.bound(id),
             _ if self.life.forced() => return true,
             _ => self.links.dependents(id),
@@ -150,6 +162,14 @@ impl Machine {
                 cell.enter(State::Waiting, now);
             }
             Move::GiveUpWants => cell.wants_over = true,
+            Move::Skip => {
+                let why = cell.skip.take().unwrap_or_default();
+                cell.enter(State::Skipped(why), now);
+            }
+            Move::Forget => {
+                cell.forgotten = true;
+                self.queue.push_back(Action::Forget { unit: id });
+            }
             Move::Start => {
                 let deadline = unit.start_timeout.map(|limit| now + limit);
                 cell.enter(State::Starting { pid: None, deadline }, now);
@@ -159,6 +179,7 @@ impl Machine {
                 cell.exec_error = None;
                 cell.status = None;
                 cell.foreign_said = false;
+                cell.changed = false;
                 self.queue.push_back(Action::Spawn { unit: id, role: Role::Main });
             }
             Move::Stop(failure) => self.begin_stop(now, id, failure),
@@ -239,13 +260,15 @@ impl Machine {
     }
 
     /// When a unit needs to be looked at again. A deadline that nothing would act on is not one.
-    pub(super) fn unit_deadline(&self, cell: &Cell, unit: &Unit) -> Option<Time> {
+    pub(super) fn unit_deadline(&self, id: UnitId, cell: &Cell, unit: &Unit) -> Option<Time> {
         let running = matches!(self.life, Life::Running);
         match &cell.state {
             State::Waiting => (running && self.waits_for_wants(unit, cell)).then_some(cell.wanted_since + WANTS_LIMIT),
             State::Backoff { until, .. } => running.then_some(*until),
             // Not answered yet: nothing would act on it.
             State::Starting { pid: None, .. } | State::Stopping(Stop { step: Step::Command(None), .. }) => None,
+            // It stops as soon as what binds to it has: a reload may bind who is up to who is not yet.
+            State::Starting { pid: Some(_), .. } if self.leaving(id) => None,
             State::Starting { pid: Some(_), deadline } => running.then_some(*deadline).flatten(),
             State::Stopping(stop) => match stop.step {
                 Step::Command(_) | Step::Signalled => Some(self.life.hurried(stop.deadline)),

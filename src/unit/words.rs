@@ -17,6 +17,13 @@ pub(super) const FORCED: &str = "asked a third time to shut down; killing what i
 pub(super) const KILLING_ORPHANS: &str =
     "unable to end the processes left over by SIGTERM: they are still there; killing them";
 
+/// Why a unit left its state, after a reload.
+pub(super) const CHANGED: &str = "its unit was changed";
+pub(super) const SWITCHED_ON: &str = "switched on in the table";
+pub(super) const SWITCHED_OFF: &str = "switched off in the table";
+pub(super) const NOT_SKIPPED: &str = "its `when` holds now";
+pub(super) const REMOVED: &str = "removed from the table";
+
 pub(super) fn up(unit: &Unit, pid: Pid, after: Duration) -> String {
     format!("{} is up after {} (pid {})", unit.name, span(after), pid.0)
 }
@@ -244,6 +251,14 @@ pub fn span(span: Duration) -> String {
 impl Machine {
     /// Why a unit is in its state, where there is something to say.
     pub(super) fn why(&self, now: Time, id: UnitId, unit: &Unit, cell: &Cell) -> Option<String> {
+        match (cell.gone, self.why_so(now, id, unit, cell)) {
+            (false, why) => why,
+            (true, None) => Some(REMOVED.to_owned()),
+            (true, Some(why)) => Some(format!("{REMOVED}; {why}")),
+        }
+    }
+
+    fn why_so(&self, now: Time, id: UnitId, unit: &Unit, cell: &Cell) -> Option<String> {
         match &cell.state {
             State::Off => (!unit.enabled && !cell.wanted).then(|| "switched off in the table".to_owned()),
             State::Skipped(why) => Some(why.clone()),
@@ -274,7 +289,11 @@ impl Machine {
         Some(match (failure, lost) {
             (Some(why), _) => cause(unit, why),
             (None, _) if self.phase() != Phase::Running => "the node shuts down".to_owned(),
+            (None, _) if cell.gone => REMOVED.to_owned(),
+            (None, _) if !cell.wanted && cell.changed => SWITCHED_OFF.to_owned(),
             (None, _) if !cell.wanted => asked(Wish::Stop).to_owned(),
+            (None, _) if cell.skip.is_some() => cell.skip.clone().unwrap_or_default(),
+            (None, _) if cell.again && cell.changed => CHANGED.to_owned(),
             (None, _) if cell.again => asked(Wish::Restart).to_owned(),
             (None, Some(bind)) => format!("bound to {}, which goes down", bind.name),
             (None, None) => return None,

@@ -305,3 +305,71 @@ fn an_ending_names_its_signal() {
     assert_eq!(clusteros_init::unit::words::ending(core), "was killed by SIGSEGV and left a core dump");
     assert_eq!(clusteros_init::unit::words::ending(Ending::Code(3)), "exited with status 3");
 }
+
+fn keyed(units: Vec<Unit>, change: impl FnOnce(&mut [Unit])) -> Vec<Unit> {
+    let mut units = units;
+    change(&mut units);
+    units
+}
+
+#[test]
+fn a_reload_restarts_what_changed_and_what_binds_to_it() {
+    let mut scene = started();
+    // The same table: nothing.
+    scene.at(50_000).reload(node(), &[]);
+    // Policy alone: in place. wg0 is done, and runs again with what is new.
+    let policy = |units: &mut [Unit]| units[2].restart = Restart::Never;
+    scene.at(60_000).reload(keyed(node(), policy), &[]);
+    let exec = |units: &mut [Unit]| {
+        policy(units);
+        units[1].exec.push("--mtu=1380".into());
+    };
+    scene.at(70_000).reload(keyed(node(), exec), &[]);
+    scene.at(70_100).exit("k3s", 0);
+    scene.exec_stop("wg0").exit_stop("wg0", 0);
+    scene.at(70_200).exec("wg0").ready("wg0").exit("wg0", 0);
+    scene.at(70_300).exec("k3s").ready("k3s");
+    scene.matches("reload-restarts");
+}
+
+#[test]
+fn a_reload_stops_what_is_removed_in_reverse_and_forgets_it() {
+    let mut scene = started();
+    // Gossip and wg0 go, k3s stays without its bind, and web comes.
+    let k3s = Unit { binds: vec![], wants: vec![], ..node().remove(3) };
+    let units = || vec![unit("web"), node().remove(0), k3s.clone()];
+    scene.at(60_000).reload(units(), &[]).status();
+    scene.tell(Event::Request(Request { unit: UnitId(4), wish: Wish::Start }));
+    // Again, while they stop: they are no news.
+    scene.at(60_050).reload(units(), &[]);
+    scene.exec("web");
+    // Gossip wanted wg0, so it goes first.
+    scene.at(60_100).killed("gossip", 15);
+    scene.exec_stop("wg0").exit_stop("wg0", 0);
+    scene.at(60_200).tell(Event::Shutdown(Goal::Exit)).reload(node(), &[]);
+    scene.matches("reload-removes");
+}
+
+#[test]
+fn a_reload_takes_up_failed_units_and_conditions() {
+    let when = |path: &str| clusteros_init::unit::When { path: Some(path.to_owned()), ..Default::default() };
+    let units = || {
+        let config = Unit { permanent_exit: vec![ExitRule::Code(78)], ..unit("config") };
+        vec![config, unit("crash"), unit("disk"), Unit { enabled: false, ..unit("off") }, unit("on")]
+    };
+    let mut scene = Scene::new(units());
+    scene.at(10).exec("config").exec("crash").exec("disk").exec("on");
+    scene.at(20).exit("config", 78).exit("crash", 1).status();
+    let second = keyed(units(), |units| {
+        units[0].env.insert("FIXED".into(), "1".into());
+        units[1].exec = vec!["fine".into()];
+        units[2].when = when("/data");
+        units[3].enabled = true;
+        units[4].enabled = false;
+    });
+    scene.at(30).reload(second.clone(), &[("disk", "there is no /data")]);
+    scene.at(40).killed("disk", 15).killed("on", 15).status();
+    // The disk is there: a unit that is skipped is asked for again at each reload.
+    scene.at(50).reload(second, &[]);
+    scene.matches("reload-conditions");
+}

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Action, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Role, Signal, SpawnError, Stage, Table, Target,
-    Time, Unit, UnitId, Verdict,
+    Action, Difference, Ending, Errno, Event, Goal, Machine, Notice, Options, Pid, Reloaded, Role, Signal, SpawnError,
+    Stage, Table, Target, Time, Unit, UnitId, Verdict,
 };
 
 pub struct Scene {
@@ -123,6 +123,31 @@ impl Scene {
         self
     }
 
+    /// Puts a table of these units in the place of the running one; a skip by name.
+    pub fn reload(&mut self, units: Vec<Unit>, skips: &[(&str, &str)]) -> &mut Scene {
+        let why = |unit: &Unit| skips.iter().find(|(name, _)| *name == unit.name).map(|(_, why)| (*why).to_owned());
+        let skips = units.iter().map(why).collect();
+        let millis = self.now.nanos() / 1_000_000;
+        match self.machine.reload(self.now, Table { units }, skips) {
+            Ok(Reloaded { moves, differences }) => {
+                let _ = writeln!(self.text, "{millis:>8} ms  a new table");
+                for Difference { unit, fate, keys, .. } in differences {
+                    let text = format!("{unit} {} {}", fate.word(), keys.join(" "));
+                    let _ = writeln!(self.text, "{millis:>8} ms  = {}", text.trim_end());
+                }
+                let pids = std::mem::take(&mut self.pids);
+                let of = |id: u16| moves.of(UnitId(id)).expect("a process has a unit").0;
+                self.pids = pids.into_iter().map(|((id, main), pid)| ((of(id), main), pid)).collect();
+                self.names = self.machine.table().units.iter().map(|unit| unit.name.clone()).collect();
+            }
+            Err(why) => {
+                let _ = writeln!(self.text, "{millis:>8} ms  no new table: {why}");
+            }
+        }
+        self.drain();
+        self
+    }
+
     /// How many children are left when a sweep asks.
     pub fn orphans(&mut self, left: usize) -> &mut Scene {
         self.orphans = left;
@@ -198,6 +223,7 @@ impl Scene {
                     format!("signal {} to {kind} {}", signal.0, pid.0)
                 }
                 Action::KillCgroup { unit } => format!("kill the cgroup of {}", self.names[unit.index()]),
+                Action::Forget { unit } => format!("forget {}", self.names[unit.index()]),
                 Action::Sweep { .. } | Action::CloseLogs | Action::Halt(_) => format!("{action:?}"),
             };
             let _ = writeln!(self.text, "{:>8} ms  -> {line}", self.now.nanos() / 1_000_000);
@@ -216,6 +242,7 @@ impl Scene {
                 Action::Sweep { .. } => self.machine.handle(self.now, Event::Swept { left: self.orphans }),
                 Action::Signal { .. }
                 | Action::KillCgroup { .. }
+                | Action::Forget { .. }
                 | Action::CloseLogs
                 | Action::Say(..)
                 | Action::Halt(_) => {}

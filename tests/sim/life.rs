@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clusteros_init::unit::{
     Action, Ending, Event, Goal, Kill, Kind, Machine, Options, Phase, Pid, Ready, Request, Restart, Role, Scribe,
-    Signal, Snapshot, Table, Target, Then, Time, Unit, UnitId, View, Wish,
+    Signal, Snapshot, Target, Then, Time, Unit, UnitId, View, Wish,
 };
 
 use crate::dice::Dice;
@@ -19,22 +19,28 @@ const RECOVERY: Duration = Duration::from_secs(900);
 const AFTER_BUDGET: Duration = Duration::from_secs(25);
 
 pub struct Life {
-    machine: Machine,
-    world: World,
-    now: Time,
-    shutdown_at: Option<Time>,
-    shutdowns: u32,
+    pub machine: Machine,
+    pub world: World,
+    pub now: Time,
+    pub shutdown_at: Option<Time>,
+    pub shutdowns: u32,
     /// By unit: it was stopping when the shutdown was first asked for.
-    was_stopping: Vec<bool>,
-    budget: Duration,
+    pub was_stopping: Vec<bool>,
+    pub budget: Duration,
     /// By unit: ready, as the events that were delivered say.
-    up: Vec<bool>,
-    main_ended: Option<Ending>,
+    pub up: Vec<bool>,
+    pub main_ended: Option<Ending>,
     /// A unit gave up and ended the node: how it ended last.
-    cause: Option<Option<Ending>>,
-    halted: bool,
-    trace: bool,
-    renewal: Renewal,
+    pub cause: Option<Option<Ending>>,
+    pub halted: bool,
+    pub trace: bool,
+    pub renewal: Renewal,
+    /// The units of the table that was read last, by name.
+    pub names_now: Vec<String>,
+    /// The largest number that a unit's name has had.
+    pub names: u16,
+    /// Who was signalled since this was last emptied.
+    pub signalled: Vec<i32>,
 }
 
 /// Lives one life; how many steps it took. `Err` says which invariant broke.
@@ -78,13 +84,16 @@ fn lived(seed: u64, trace: bool, renewal: Renewal) -> Result<(u64, Renewal), Str
         halted: false,
         trace,
         renewal,
+        names_now: Vec::new(),
+        names: 10,
+        signalled: Vec::new(),
     };
     if trace {
         for unit in &table.units {
             eprintln!("{unit:?}");
         }
     }
-    life.run(&mut dice, &table).map(|steps| (steps, life.renewal))
+    life.run(&mut dice).map(|steps| (steps, life.renewal))
 }
 
 /// Replaces a machine by its resumed copy at random moments, and remembers what is done.
@@ -125,7 +134,7 @@ impl Renewal {
 }
 
 impl Life {
-    fn run(&mut self, dice: &mut Dice, table: &Table) -> Result<u64, String> {
+    fn run(&mut self, dice: &mut Dice) -> Result<u64, String> {
         let mut steps = 0;
         self.drain()?;
         let storm_ends = self.now + Duration::from_millis(dice.below(120_000));
@@ -148,7 +157,7 @@ impl Life {
             if recovers && self.shutdowns == 0 && self.now >= storm_ends && !self.world.calm {
                 self.world.calm_down(self.now);
                 // Whatever was asked for before, everything is asked for now.
-                for unit in 0..table.units.len() as u16 {
+                for unit in 0..self.world.table.units.len() as u16 {
                     self.event(Event::Request(Request { unit: UnitId(unit), wish: Wish::Start }))?;
                 }
             }
@@ -159,7 +168,10 @@ impl Life {
                 }
             }
             if self.now >= next_wish && !self.world.calm {
-                let unit = UnitId(dice.below(table.units.len() as u64) as u16);
+                if dice.chance(15) {
+                    self.reload(dice)?;
+                }
+                let unit = UnitId(dice.below(self.world.table.units.len() as u64) as u16);
                 let wish = dice.pick(&[Wish::Start, Wish::Stop, Wish::Restart, Wish::Reload]);
                 self.event(Event::Request(Request { unit, wish }))?;
                 next_wish = self.now + Duration::from_millis(dice.below(40_000));
@@ -271,7 +283,7 @@ impl Life {
         }
     }
 
-    fn drain(&mut self) -> Result<(), String> {
+    pub fn drain(&mut self) -> Result<(), String> {
         let mut actions = 0;
         self.renewal.perhaps(&mut self.machine)?;
         while let Some(action) = self.machine.next(self.now) {
@@ -288,6 +300,7 @@ impl Life {
             if self.trace {
                 eprintln!("{:>14}   -> {action:?}", self.now.nanos());
             }
+            self.note_action(&action);
             self.perform(action)?;
         }
         if self.machine.deadline().is_some_and(|deadline| deadline <= self.now) {
@@ -316,6 +329,7 @@ impl Life {
                 self.check_kill(unit)?;
                 self.world.kill_cgroup(self.now, unit);
             }
+            Action::Forget { unit } => self.forgotten(unit)?,
             Action::CloseLogs => self.world.close_logs(self.now),
             Action::Say(_, text) => {
                 if text.is_empty() || text.contains('\n') {
@@ -352,13 +366,16 @@ impl Life {
         if role == Role::Stop {
             return Ok(());
         }
-        if self.shutdowns > 0 {
+        // A logd that a reload was starting again comes back for the lines of the shutdown.
+        if self.shutdowns > 0 && !unit.last {
             return Err(format!("{} starts after the shutdown was asked for", unit.name));
         }
         let views = self.machine.views(self.now);
+        let state = |name: &str| views.iter().find(|view| view.name == name).map_or("off", |view| view.state);
+        let name = |id: UnitId| self.world.table.units[id.index()].name.as_str();
         let runs = |other: UnitId, role| {
             let pid = self.world.process_of(other, role)?;
-            self.world.processes.get(&pid.0).filter(|_| views[other.index()].state != "stuck")
+            self.world.processes.get(&pid.0).filter(|_| state(&self.world.table.units[other.index()].name) != "stuck")
         };
         if runs(id, Role::Stop).is_some() {
             return Err(format!("{} starts while its stop command runs", unit.name));
@@ -369,14 +386,14 @@ impl Life {
             }
         }
         for need in &unit.needs {
-            let absent = need.optional && matches!(views[need.unit.index()].state, "skipped" | "off");
+            let absent = need.optional && matches!(state(name(need.unit)), "skipped" | "off");
             if !self.up[need.unit.index()] && !absent {
-                return Err(format!("{} starts before {} is up", unit.name, views[need.unit.index()].name));
+                return Err(format!("{} starts before {} is up", unit.name, name(need.unit)));
             }
         }
         for bind in &unit.binds {
             if !self.up[bind.index()] {
-                return Err(format!("{} starts before {}, which it binds to", unit.name, views[bind.index()].name));
+                return Err(format!("{} starts before {}, which it binds to", unit.name, name(*bind)));
             }
         }
         Ok(())
@@ -412,12 +429,18 @@ impl Life {
         Ok(())
     }
 
+    /// By name: what is forgotten is not shown, but has its place still.
+    fn state(&self, name: &str) -> &'static str {
+        let views = self.machine.views(self.now).into_iter();
+        views.into_iter().find(|view| view.name == name).map_or("off", |view| view.state)
+    }
+
     /// A cgroup is killed when nobody is in it whom the machine still counts on.
     fn check_kill(&self, id: UnitId) -> Result<(), String> {
         let unit = &self.world.table.units[id.index()];
-        let state = self.machine.views(self.now)[id.index()].state;
-        let lives =
-            |role| self.world.process_of(id, role).is_some_and(|pid| self.world.processes[&pid.0].zombie.is_none());
+        let state = self.state(&unit.name);
+        let lives = |process: &crate::world::Process| process.zombie.is_none() && !process.stuck;
+        let lives = |role| self.world.process_of(id, role).is_some_and(|pid| lives(&self.world.processes[&pid.0]));
         if unit.last || (self.shutdowns == 0 && (unit.kill != Kill::Cgroup || unit.main)) {
             return Err(format!("the cgroup of {} is killed, which is not its way", unit.name));
         }
@@ -429,15 +452,15 @@ impl Life {
 
     /// What a unit leaves in its cgroup is gone, or dying, once it is down.
     fn check_leftovers(&self) -> Result<(), String> {
-        let views = self.machine.views(self.now);
         for (pid, process) in &self.world.processes {
             let Some(id) = process.cgroup.filter(|_| process.unit.is_none() && process.zombie.is_none()) else {
                 continue;
             };
             let unit = &self.world.table.units[id.index()];
-            let down = !matches!(views[id.index()].state, "starting" | "up" | "stopping" | "stuck");
+            let state = self.state(&unit.name);
+            let down = !matches!(state, "starting" | "up" | "stopping" | "stuck");
             if unit.kill == Kill::Cgroup && !unit.main && !unit.last && down && !process.dying() && !process.stuck {
-                return Err(format!("{} is {}, and pid {pid} is left of it", unit.name, views[id.index()].state));
+                return Err(format!("{} is {}, and pid {pid} is left of it", unit.name, state));
             }
         }
         Ok(())
@@ -470,6 +493,10 @@ impl Life {
     /// Long after the last fault: every unit is where it should be, or names what it waits for.
     fn recovered(&self) -> Result<(), String> {
         for view in &self.machine.views(self.now) {
+            let own = self.world.table.units[self.index_of(view.name)].main || view.name == "logd";
+            if !own && !self.names_now.is_empty() && !self.names_now.iter().any(|name| name == view.name) {
+                return Err(format!("long after it was removed: {view:?}"));
+            }
             let fine = match view.state {
                 "up" | "done" | "skipped" => true,
                 "failed" => !self.world.resource_failure[self.index_of(view.name)],

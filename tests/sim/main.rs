@@ -5,6 +5,7 @@
 
 mod dice;
 mod life;
+mod reload;
 mod soup;
 mod tables;
 mod world;

@@ -44,6 +44,7 @@ pub fn stir(seed: u64) -> Result<(), String> {
                 | Action::Signal { .. }
                 | Action::KillCgroup { .. }
                 | Action::Sweep { .. }
+                | Action::Forget { .. }
                 | Action::CloseLogs
                 | Action::Say(..) => {}
             }

@@ -38,7 +38,7 @@ pub fn table(dice: &mut Dice) -> Table {
     Table { units }
 }
 
-fn unit(dice: &mut Dice, at: u16) -> Unit {
+pub fn unit(dice: &mut Dice, at: u16) -> Unit {
     let mut unit = Unit::new(&format!("u{at}"), vec!["program".into()]);
     unit.kind = if dice.chance(25) { Kind::Oneshot } else { Kind::Service };
     unit.ready = if dice.chance(50) { Ready::Notify } else { Ready::Exec };
@@ -78,7 +78,7 @@ fn unit(dice: &mut Dice, at: u16) -> Unit {
 }
 
 /// Only to earlier units, so never a cycle.
-fn edges(dice: &mut Dice, unit: &mut Unit, at: u16, not: Option<u16>) {
+pub fn edges(dice: &mut Dice, unit: &mut Unit, at: u16, not: Option<u16>) {
     unit.needs.clear();
     unit.binds.clear();
     unit.wants.clear();

@@ -19,6 +19,10 @@ pub(super) fn pass_cell(cell: &mut Cell, page: &mut Page<'_>) {
         wanted_since,
         wants_over,
         again,
+        changed,
+        skip,
+        gone,
+        forgotten,
         failures,
         failed: Failures(failed),
         delay,
@@ -38,6 +42,10 @@ pub(super) fn pass_cell(cell: &mut Cell, page: &mut Page<'_>) {
     page.must("wanted-since", wanted_since);
     page.may("wants-over", wants_over);
     page.may("again", again);
+    page.may("changed", changed);
+    page.may("skip", skip);
+    page.may("gone", gone);
+    page.may("forgotten", forgotten);
     page.may("failures", failures);
     let mut times = Vec::from(std::mem::take(failed));
     page.list("failed", &mut times, || Time::ZERO, |time, page| page.must("at", time));

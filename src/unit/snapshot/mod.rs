@@ -262,6 +262,7 @@ fn pass_action(action: &mut Action, table: &Table, page: &mut Page<'_>) {
         Action::Signal { target: Target::Group(_), .. } => "signal-group",
         Action::KillCgroup { .. } => "kill-cgroup",
         Action::Sweep { .. } => "sweep",
+        Action::Forget { .. } => "forget",
         Action::CloseLogs => "close-logs",
         Action::Say(..) => "say",
         Action::Halt(_) => "halt",
@@ -273,6 +274,7 @@ fn pass_action(action: &mut Action, table: &Table, page: &mut Page<'_>) {
             "signal-group" => Action::Signal { target: Target::Group(NOBODY), signal: Signal(0) },
             "kill-cgroup" => Action::KillCgroup { unit: UnitId(0) },
             "sweep" => Action::Sweep { signal: Signal(0) },
+            "forget" => Action::Forget { unit: UnitId(0) },
             "close-logs" => Action::CloseLogs,
             "say" => Action::Say(Level::Info, String::new()),
             "halt" => Action::Halt(Verdict { goal: Goal::Exit, status: 0 }),
@@ -291,6 +293,7 @@ fn pass_action(action: &mut Action, table: &Table, page: &mut Page<'_>) {
         }
         Action::KillCgroup { unit } => pass_unit(unit, table, page),
         Action::Sweep { signal } => page.must("signal", signal),
+        Action::Forget { unit } => pass_unit(unit, table, page),
         Action::CloseLogs => {}
         Action::Say(level, text) => {
             let word = |level: Level| match level {
