@@ -146,6 +146,7 @@ mod tests {
             booted_ms: None,
             written: 1_700_000_001_000,
             requests: Requests::default(),
+            table: Default::default(),
             units: vec![unit.clone(), wg0.clone()],
         };
         for limit in 60..100 {

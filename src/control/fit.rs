@@ -126,6 +126,7 @@ mod tests {
             booted_ms: None,
             written: 273_600_000,
             requests: Requests::default(),
+            table: Default::default(),
             units: vec![
                 unit("web", "up", None),
                 unit(&"n".repeat(64), "starting", Some("not ready yet")),

@@ -30,6 +30,11 @@ impl Object {
         self.raw(name, &value.map_or_else(null, |number| number.into().to_string()))
     }
 
+    /// The object with yes or no.
+    pub fn flag(self, name: &str, value: bool) -> Object {
+        self.raw(name, if value { "true" } else { "false" })
+    }
+
     /// The object with an object in it.
     pub fn object(self, name: &str, inner: Object) -> Object {
         self.raw(name, &inner.finish())

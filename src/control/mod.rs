@@ -1,6 +1,7 @@
 //! What people and other processes ask of PID 1, and what it answers: signals in, a status document out. Pure: values in,
 //! values out; no clock, file, socket, thread, randomness or `unsafe`.
 
+pub mod change;
 pub mod columns;
 pub mod detail;
 pub mod fit;
@@ -13,6 +14,7 @@ pub mod signal;
 pub mod status;
 pub mod wrap;
 
+pub use change::{Change, Reload};
 pub use outcome::{Outcome, outcome};
 pub use signal::{Meaning, Mode, meaning};
 pub use status::{Node, Status, UnitStatus};

@@ -90,6 +90,7 @@ mod tests {
             booted_ms: None,
             written: 0,
             requests: Requests::default(),
+            table: Default::default(),
             units: vec![unit],
         }
     }

@@ -24,6 +24,8 @@ pub enum Meaning {
     Shutdown(Goal),
     /// Write the status document and print the status table; with [`QUIET`] beside the signal, print nothing.
     Status,
+    /// Read the table again, and put it in the place of the running one.
+    Reload,
     /// One request to a unit; which one tells the number queued beside it ([`super::request`]).
     Request,
     /// A child has ended. PID 1 looks for ended children after every wait, so there is nothing to do besides.
@@ -72,7 +74,7 @@ const MEANINGS: &[Row] = &[
     Row { signal: RTMIN + 4, container: Meaning::Shutdown(Goal::Exit), appliance: Meaning::Shutdown(Goal::PowerOff) },
     Row { signal: RTMIN + 5, container: Meaning::Shutdown(Goal::Exit), appliance: Meaning::Shutdown(Goal::Reboot) },
     Row { signal: libc::SIGUSR1, container: Meaning::Status, appliance: Meaning::Status },
-    Row { signal: libc::SIGHUP, container: NO_RELOAD, appliance: NO_RELOAD },
+    Row { signal: libc::SIGHUP, container: Meaning::Reload, appliance: Meaning::Reload },
     Row { signal: libc::SIGUSR2, container: NO_REEXEC, appliance: NO_REEXEC },
     Row { signal: request::SIGNAL, container: Meaning::Request, appliance: Meaning::Request },
     Row { signal: libc::SIGCHLD, container: Meaning::Child, appliance: Meaning::Child },
@@ -80,7 +82,6 @@ const MEANINGS: &[Row] = &[
 
 const NOT_ON_A_MACHINE: &str = "it does not end a machine; RTMIN+4 or PWR powers off, INT reboots";
 const NOTHING_TO_PASS_IT_TO: &str = "this is a pause without a command; TERM or INT ends it";
-const NO_RELOAD: Meaning = Meaning::NotYet("reload the unit table");
 const NO_REEXEC: Meaning = Meaning::NotYet("start PID 1 anew in place");
 
 /// The signal that asks for a shutdown with this goal; in a container they all ask for the same.
@@ -162,9 +163,8 @@ mod tests {
             assert_eq!(meaning(libc::SIGUSR1, mode), Meaning::Status);
             assert_eq!(meaning(libc::SIGCHLD, mode), Meaning::Child);
             assert_eq!(meaning(42, mode), Meaning::Request);
-            for signal in [libc::SIGHUP, libc::SIGUSR2] {
-                assert!(matches!(meaning(signal, mode), Meaning::NotYet(_)), "{signal}");
-            }
+            assert_eq!(meaning(libc::SIGHUP, mode), Meaning::Reload);
+            assert!(matches!(meaning(libc::SIGUSR2, mode), Meaning::NotYet(_)));
             for signal in [libc::SIGWINCH, libc::SIGALRM, libc::SIGCONT, libc::SIGTSTP, 34, 64, 99] {
                 assert_eq!(meaning(signal, mode), Meaning::Forward, "{signal}");
             }

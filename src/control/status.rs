@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use super::change::Reload;
 use super::json::Object;
 use crate::unit::signal;
 use crate::unit::{Ending, Goal, Phase, Tally, Time, Transition, View};
@@ -25,6 +26,8 @@ pub struct Node {
     pub started: Time,
     /// What became of the requests so far.
     pub requests: Tally,
+    /// What became of the last reload of the table.
+    pub table: Reload,
 }
 
 /// The document.
@@ -51,6 +54,9 @@ pub struct Status {
     /// What became of the requests so far.
     #[serde(default)]
     pub requests: Requests,
+    /// What became of the last reload of the table.
+    #[serde(default)]
+    pub table: Reload,
     /// The units in the order of the table: a unit's place is its number in a request.
     pub units: Vec<UnitStatus>,
 }
@@ -153,6 +159,7 @@ impl Status {
                 refused: node.requests.refused,
                 refusal: node.requests.refusal.clone(),
             },
+            table: node.table.clone(),
             units: views.iter().map(|view| UnitStatus::new(view, node.started, now, wall)).collect(),
         }
     }
@@ -170,6 +177,7 @@ impl Status {
             .number("booted_ms", self.booted_ms)
             .number("written", Some(self.written))
             .object("requests", self.requests.object())
+            .object("table", self.table.object(self.generation))
             .lines("units", self.units.iter().map(UnitStatus::object))
             .finish();
         text.push('\n');

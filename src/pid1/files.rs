@@ -38,7 +38,7 @@ pub struct Source {
 /// Reads the files of the table: `chosen` alone, or the usual ones. Empty if there are none.
 ///
 /// # Errors
-/// What to tell a person when a file is there and cannot be read.
+/// That a file is there and cannot be read, and why.
 pub fn texts(chosen: Option<&Path>) -> Result<Texts, String> {
     let mut paths: Vec<PathBuf> = Vec::new();
     match chosen {
@@ -56,7 +56,7 @@ pub fn texts(chosen: Option<&Path>) -> Result<Texts, String> {
     }
     let read = |path: PathBuf| match fs::read_to_string(&path) {
         Ok(text) => Ok((path.display().to_string(), text)),
-        Err(error) => Err(format!("unable to read {}: {}; nothing was started", path.display(), say::cause(&error))),
+        Err(error) => Err(format!("unable to read {}: {}", path.display(), say::cause(&error))),
     };
     paths.into_iter().map(read).collect()
 }

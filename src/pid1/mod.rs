@@ -28,6 +28,7 @@ pub mod logs;
 pub mod notify;
 pub mod options;
 pub mod place;
+pub mod reader;
 pub mod reload;
 pub mod request;
 pub mod rescue;
@@ -89,12 +90,15 @@ pub fn run() -> u8 {
     }
     let status = match options.act {
         // A machine has an init, whatever its kernel's command line asks for.
-        Act::Help | Act::Version | Act::License | Act::Check if machine => be(options, place, entry, inherited, parent),
+        Act::Help | Act::Version | Act::License | Act::Check | Act::ReadTable if machine => {
+            be(options, place, entry, inherited, parent)
+        }
         Act::Help => print(options::HELP),
         Act::Version => print(version),
         Act::License => print(concat!("clusteros-init is under ", env!("CARGO_PKG_LICENSE"), "\n")),
         Act::Check => check(&options),
         Act::Rescue => rescue::reap(place),
+        Act::ReadTable => read_table(&options, place, entry),
         Act::Run => be(options, place, entry, inherited, parent),
     };
     // The end of PID 1 is a kernel panic.
@@ -123,7 +127,7 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
     {
         log::warn!("unable to become the parent of orphans: {}; they are left to another init", errno.desc());
     }
-    let texts = files::texts(options.units.as_deref()).map_err(|text| vec![text]);
+    let texts = files::texts(options.units.as_deref()).map_err(|text| vec![format!("{text}; nothing was started")]);
     // Who only wraps a command is left as it is, and so is whoever is not the init of its mounts.
     let has_table = texts.as_ref().is_ok_and(|texts| !texts.is_empty());
     if process::own_pid() == 1 && (place == Place::Appliance || has_table) {
@@ -218,6 +222,13 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
     halt::halt(verdict)
 }
 
+/// `--read-table`.
+fn read_table(options: &Options, place: Place, entry: Entry) -> u8 {
+    signal::restore(entry);
+    let outfit = spawn::Outfit::new(entry, Vec::new(), Vec::new(), None);
+    if reader::run(&outfit, place, options.units.as_deref()) { exit::OK } else { exit::INTERNAL }
+}
+
 /// The table in `texts`, with them; none if there are none. A machine keeps a good one for the day that it has a bad one.
 fn table(texts: files::Texts, place: Place) -> Result<Option<(Table, files::Texts)>, Vec<String>> {
     if texts.is_empty() {
@@ -252,7 +263,7 @@ const LOGS: &str = "/var/log/cluster-os";
 
 /// `--check`.
 fn check(options: &Options) -> u8 {
-    let texts = files::texts(options.units.as_deref()).map_err(|text| vec![text]);
+    let texts = files::texts(options.units.as_deref()).map_err(|text| vec![format!("{text}; nothing was checked")]);
     match texts.and_then(|texts| files::table(&texts)) {
         Ok(table) => print(&format!("{} units, no mistake\n", table.units.len())),
         Err(mistakes) => {

@@ -51,6 +51,8 @@ pub enum Act {
     Version,
     /// `-l`: name the licence.
     License,
+    /// `--read-table`: read the table for a PID 1 that must not wait for a disk.
+    ReadTable,
     /// `--check`: read the table, say what is wrong with it, start nothing.
     Check,
 }
@@ -189,6 +191,7 @@ impl Reader {
             _ if value.is_some() => return Err(unknown(&format!("--{}", String::from_utf8_lossy(text)))),
             "check" => return self.act(Act::Check),
             "rescue" => return self.act(Act::Rescue),
+            "read-table" => return self.act(Act::ReadTable),
             "drill" if cfg!(debug_assertions) => {
                 self.options.drill = true;
                 return Ok(());

@@ -1,10 +1,108 @@
-//! The running table's files: kept, and published for whoever wants to know what a reload would change.
+//! The running table: its files, kept and published, and another one in its place.
+//!
+//! The files are read by a process of their own ([`Reader`]). What it found is taken when it has ended, and until then
+//! everything goes on.
 
-use super::turn::Node;
+use super::reader::{Found, Reader};
+use super::turn::{Node, time};
 use super::{files, say};
-use crate::unit::UnitId;
+use crate::control::Change;
+use crate::unit::{Difference, Ending, Event, Fate, Phase, Reloaded, UnitId};
+
+/// Lines about one table that are logged and shown at most.
+const MISTAKES: usize = 20;
 
 impl Node {
+    /// Somebody asks for the table to be read again. Whoever asks meanwhile is answered by one more look.
+    pub(super) fn ask_reload(&mut self) {
+        if self.reader.is_some() {
+            self.read_again = true;
+            return;
+        }
+        if self.machine.phase() != Phase::Running {
+            return self.not_reloaded(&["the node is shutting down".to_owned()]);
+        }
+        match Reader::start(&self.outfit, self.place, self.source.chosen.as_deref()) {
+            Ok(reader) => {
+                self.report.reading(true);
+                self.reader = Some(reader);
+            }
+            Err(errno) => self.not_reloaded(&[format!("there is nobody to read its files: {}", errno.desc())]),
+        }
+    }
+
+    /// A process has ended. Whether it was the reader.
+    pub(super) fn take_reader(&mut self, pid: i32, how: Ending) -> bool {
+        let Some(reader) = self.reader.take_if(|reader| reader.pid == pid) else { return false };
+        self.report.reading(false);
+        match reader.found(how).map_err(|why| vec![why]).and_then(|found| self.reload(found)) {
+            Ok(differences) => self.reloaded(&differences),
+            Err(mistakes) => self.not_reloaded(&mistakes),
+        }
+        if std::mem::take(&mut self.read_again) {
+            self.ask_reload();
+        }
+        true
+    }
+
+    /// Puts the table that was found in the place of the running one.
+    fn reload(&mut self, found: Found) -> Result<Vec<Difference>, Vec<String>> {
+        let Found { texts, mut skips, .. } = found;
+        if texts.is_empty() {
+            return Err(vec![format!("there is no {} any more", files::TABLE)]);
+        }
+        let table = files::table(&texts)?;
+        let skips = table.units.iter().map(|unit| skips.remove(&unit.name)).collect();
+        let Reloaded { moves, differences } =
+            self.machine.reload(time(), table, skips).map_err(|why| vec![why.to_owned()])?;
+        for process in std::mem::take(&mut self.processes) {
+            let (pid, mut process) = process;
+            // A command that was given up with its unit is an orphan.
+            if let Some(unit) = moves.of(process.unit) {
+                process.unit = unit;
+                self.processes.insert(pid, process);
+            }
+        }
+        let table = self.machine.table();
+        let notify = self.report.directory().map(|directory| directory.join("notify"));
+        self.channels.renumber(&moves, table);
+        self.channels.complete(table, notify.as_deref());
+        if self.logs.renumber(&moves, table) {
+            self.machine.renew_own();
+        }
+        self.source.texts = texts;
+        Ok(differences)
+    }
+
+    fn reloaded(&mut self, differences: &[Difference]) {
+        let changes: Vec<Change> =
+            differences.iter().filter(|found| found.fate != Fate::Same).map(Change::new).collect();
+        let generation = self.report.reloaded(changes);
+        self.publish();
+        log::info!("the unit table was read again: {}; generation {generation}", summary(differences));
+        self.tell(Event::Tick);
+    }
+
+    /// `mistakes` are causes, or whole lines about places in files.
+    fn not_reloaded(&mut self, mistakes: &[String]) {
+        let mut lines: Vec<String> = mistakes.iter().take(MISTAKES).cloned().collect();
+        if mistakes.len() > MISTAKES {
+            lines.push(format!("and {} more", mistakes.len() - MISTAKES));
+        }
+        match lines.as_slice() {
+            [cause] if !cause.contains(": unable to") => {
+                log::error!("unable to reload the unit table: {cause}; the running one stays");
+            }
+            _ => {
+                let count =
+                    if mistakes.len() == 1 { "1 mistake".to_owned() } else { format!("{} mistakes", mistakes.len()) };
+                log::error!("unable to reload the unit table: {count}; the running one stays");
+                lines.iter().for_each(|line| log::error!("{line}"));
+            }
+        }
+        self.report.not_reloaded(lines.join("\n"));
+    }
+
     /// Lets go of what was kept for a unit that is no more.
     pub(super) fn forget(&mut self, unit: UnitId) {
         if let Some(unit) = self.machine.table().units.get(unit.index()) {
@@ -25,4 +123,26 @@ impl Node {
             );
         }
     }
+}
+
+/// How many units had which fate: `1 added, 2 restarted`.
+fn summary(differences: &[Difference]) -> String {
+    let fates = [
+        Fate::Added,
+        Fate::Removed,
+        Fate::Restarted,
+        Fate::Changed,
+        Fate::SwitchedOn,
+        Fate::SwitchedOff,
+        Fate::Skipped,
+        Fate::Unskipped,
+    ];
+    let count = |fate| differences.iter().filter(|found| found.fate == fate).count();
+    let counted: Vec<String> = fates
+        .into_iter()
+        .map(|fate| (count(fate), fate.word()))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    if counted.is_empty() { "nothing changed".to_owned() } else { counted.join(", ") }
 }

@@ -37,6 +37,12 @@ impl Node {
                 self.tell(Event::Shutdown(goal));
             }
             Meaning::Status => self.report.ask(received.value == Some(QUIET)),
+            Meaning::Reload => {
+                if !self.ignored.hushed(time(), received.signal) {
+                    log::info!("pid {} user {} asks to reload the unit table ({name})", received.pid, received.user);
+                }
+                self.ask_reload();
+            }
             Meaning::Request => self.take_request(received),
             Meaning::Forward if self.wrap.shuts_down(received.signal) => self.tell(Event::Shutdown(Goal::Exit)),
             Meaning::Forward => self.forward(received.signal),

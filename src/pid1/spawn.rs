@@ -95,6 +95,29 @@ impl Outfit {
         })
     }
 
+    /// Our own program, one of `candidates`, with these `words` and our environment; what it writes goes to `output`.
+    ///
+    /// # Errors
+    /// `EINVAL` if there is a zero byte in a word.
+    pub fn own(&self, candidates: Vec<CString>, words: &[OsString], output: RawFd) -> Result<Program, Errno> {
+        Ok(Program {
+            candidates,
+            arguments: words.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
+            environment: self
+                .environment
+                .iter()
+                .map(|(name, value)| assignment(name, value))
+                .collect::<Result<_, _>>()?,
+            own_pid: None,
+            stdio: [self.null, Some(output), None],
+            keep: Vec::new(),
+            signals: Entry::default(),
+            ours_ignored: self.entry.ignored,
+            foreground: false,
+            attire: Attire::default(),
+        })
+    }
+
     fn unit(&self, unit: &Unit, words: &[String], occasion: Occasion<'_>) -> Result<Program, Errno> {
         let attributes = &unit.attributes;
         let passed =

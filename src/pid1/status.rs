@@ -1,10 +1,11 @@
 //! The status: `/run/cluster-os/status.json`, rewritten when something changed, and the table that SIGUSR1 prints.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
-use crate::control::{Node, Status};
+use crate::control::{Change, Node, Reload, Status};
 use crate::sys::process;
 use crate::unit::{Machine, Tally, Time};
 
@@ -43,7 +44,14 @@ impl Report {
     /// For `DIRECTORY/status.json`.
     pub fn new(directory: Option<&Path>, started: Time) -> Report {
         let program = concat!("clusteros-init ", env!("CARGO_PKG_VERSION")).to_owned();
-        let node = Node { program, pid: process::own_pid(), generation: 1, started, requests: Tally::default() };
+        let node = Node {
+            program,
+            pid: process::own_pid(),
+            generation: 1,
+            started,
+            requests: Tally::default(),
+            table: Reload::default(),
+        };
         let file = directory.map(|directory| directory.join("status.json"));
         Report { file, retry: None, pause: RETRY, node, written: 0, last: None, due: None, asked: None, answered: None }
     }
@@ -51,6 +59,26 @@ impl Report {
     /// Which table is running.
     pub fn generation(&self) -> u64 {
         self.node.generation
+    }
+
+    /// The table's files are being read, or not any more.
+    pub fn reading(&mut self, reading: bool) {
+        self.node.table.reading = reading;
+    }
+
+    /// Another table runs: its generation.
+    pub fn reloaded(&mut self, changes: Vec<Change>) -> u64 {
+        self.node.generation = self.node.generation.saturating_add(1);
+        let table = &mut self.node.table;
+        *table = Reload { ended: table.ended.saturating_add(1), reading: table.reading, error: None, changes };
+        self.node.generation
+    }
+
+    /// A reload was not to be, for this reason.
+    pub fn not_reloaded(&mut self, error: String) {
+        let table = &mut self.node.table;
+        table.ended = table.ended.saturating_add(1);
+        table.error = Some(error);
     }
 
     /// Where it is written, if anywhere.
@@ -71,7 +99,7 @@ impl Report {
         {
             self.asked = None;
             self.answered = Some(now);
-            self.write(now, machine, machine.digest());
+            self.write(now, machine, self.digest(machine));
             if print {
                 say::text(&self.document(now, machine).table());
             }
@@ -79,7 +107,7 @@ impl Report {
         if self.file.is_none() {
             return;
         }
-        let seen = machine.digest();
+        let seen = self.digest(machine);
         let due = match self.retry {
             _ if seen != self.written => self.last.map_or(Time::ZERO, |last| last + PACE),
             Some(due) => due,
@@ -103,6 +131,13 @@ impl Report {
 
     fn answer_due(&self) -> Time {
         self.answered.map_or(Time::ZERO, |answered| answered + PACE)
+    }
+
+    /// What counts as a change: not the words that only tell how time passes.
+    fn digest(&self, machine: &Machine) -> u64 {
+        let mut hash = DefaultHasher::new();
+        (machine.digest(), self.node.generation, &self.node.table).hash(&mut hash);
+        hash.finish()
     }
 
     fn document(&self, now: Time, machine: &Machine) -> Status {

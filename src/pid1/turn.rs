@@ -21,6 +21,7 @@ use super::ignored::Ignored;
 use super::logs::Logs;
 use super::notify::Channels;
 use super::place::Place;
+use super::reader::Reader;
 use super::spawn::{Occasion, Outfit};
 use super::status::Report;
 use super::sweep::Sweep;
@@ -41,6 +42,11 @@ pub(super) struct Process {
 pub struct Node {
     pub(super) machine: Machine,
     pub(super) source: Source,
+    pub(super) place: Place,
+    /// Who reads the table again, if somebody does.
+    pub(super) reader: Option<Reader>,
+    /// Somebody asked for that since it began.
+    pub(super) read_again: bool,
     pub(super) mode: Mode,
     pub(super) wrap: Wrap,
     pub(super) outfit: Outfit,
@@ -105,6 +111,9 @@ impl Node {
         Ok(Node {
             machine: Machine::new(table, skips, options, now),
             source,
+            place,
+            reader: None,
+            read_again: false,
             mode,
             wrap: wrap.unwrap_or_default(),
             outfit,
@@ -313,15 +322,16 @@ impl Node {
             }
             self.tell(Event::Exited { pid: Pid(pid), how });
             process::reap(pid);
+            self.dying = None;
             match self.processes.remove(&pid) {
                 Some(process) => {
                     if let Some(unit) = self.machine.table().units.get(process.unit.index()) {
                         self.cgroups.ended(&unit.name);
                     }
                 }
+                None if self.take_reader(pid, how) => {}
                 None => self.say_reaped(pid),
             }
-            self.dying = None;
         }
         if self.cgroups.untidy() {
             let units = &self.machine.table().units;

@@ -2,6 +2,12 @@
 
 use super::{Errno, check};
 
+/// Ends this process by SIGALRM in so many seconds.
+pub fn end_after(seconds: u32) {
+    // SAFETY: sets a timer.
+    unsafe { libc::alarm(seconds) };
+}
+
 /// How a child ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {

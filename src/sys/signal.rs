@@ -94,6 +94,11 @@ pub fn enter() -> Entry {
     Entry { mask, ignored }
 }
 
+/// Gives back the mask that was there before [`enter`].
+pub fn restore(entry: Entry) {
+    set_mask(entry.mask);
+}
+
 /// Replaces the mask; the one before.
 pub(super) fn set_mask(mask: SignalSet) -> SignalSet {
     let mut before = 0_u64;

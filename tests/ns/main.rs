@@ -12,6 +12,7 @@ mod endurance;
 mod lines;
 #[cfg(feature = "ctl")]
 mod person;
+mod reload;
 mod requests;
 mod signals;
 mod small;

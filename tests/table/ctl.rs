@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use clusteros_init::control::{Node, Status};
+use clusteros_init::control::{Node, Reload, Status};
 use clusteros_init::unit::{Bonds, History, Phase, Tally, Time, View};
 
 use crate::golden::{assert_golden, golden};
@@ -91,8 +91,14 @@ fn document(state: &'static str, age: Duration) -> Status {
     };
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(age);
     let wall = u64::try_from(wall.as_millis()).unwrap_or(0);
-    let node =
-        Node { program: "test".to_owned(), pid: 1, generation: 1, started: Time::ZERO, requests: Tally::default() };
+    let node = Node {
+        program: "test".to_owned(),
+        pid: 1,
+        generation: 1,
+        started: Time::ZERO,
+        requests: Tally::default(),
+        table: Reload::default(),
+    };
     Status::new(&[view], Phase::Running, Time::from_nanos(5_000_000_000), wall, &node)
 }
 
