@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use env_logger::Target;
 use log::{LevelFilter, error};
 
-use crate::unit::keys;
+use crate::unit::manual;
 use call::Call;
 use code::{NO, OK, USAGE};
 
@@ -34,7 +34,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let code = match Call::parse(arguments) {
         Ok(Call::Help) => shown(&page::help()),
         Ok(Call::HelpOf(name)) => shown(&commands::find(&name).map(page::of).unwrap_or_default()),
-        Ok(Call::HelpUnits) => shown(&keys::help()),
+        Ok(Call::HelpUnits) => shown(&manual::help()),
         Ok(Call::Version) => shown(concat!("initctl ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Call::Check { root, files }) => check::run(&root, &files),
         Ok(Call::Logs(wanted)) => logs::run(wanted),

@@ -1,4 +1,4 @@
-//! The notify sockets: a unit says on its own that it is ready. The kernel tells who says it; the machine decides whether
+//! The notify sockets: a unit says on its own that it is ready, and that it lives. The kernel tells who says it; the machine decides whether
 //! that counts.
 
 use std::fs;
@@ -26,7 +26,7 @@ impl Channel {
     }
 }
 
-/// A socket for each unit with `ready = "notify"`.
+/// A socket for each unit with `ready = "notify"` or a `watchdog`.
 #[derive(Default)]
 pub struct Channels(Vec<Channel>);
 
@@ -43,7 +43,8 @@ impl Channels {
     pub fn complete(&mut self, table: &Table, directory: Option<&Path>) {
         for (number, unit) in (0..).zip(&table.units) {
             let id = UnitId(number);
-            if unit.ready != Ready::Notify || unit.main || unit.last || self.path(id).is_some() {
+            let wanted = unit.ready == Ready::Notify || unit.watchdog.is_some();
+            if !wanted || unit.main || unit.last || self.path(id).is_some() {
                 continue;
             }
             let path = directory.map(|directory| directory.join(format!("{}.sock", unit.name)));
@@ -54,7 +55,7 @@ impl Channels {
             match bound {
                 Ok((socket, path)) => self.0.push(Channel { unit: id, path, socket }),
                 Err(error) => log::error!(
-                    "unable to make the notify socket of {}: {}; it cannot say that it is ready",
+                    "unable to make the notify socket of {}: {}; it cannot say that it is ready, or lives",
                     unit.name,
                     say::cause(&error)
                 ),

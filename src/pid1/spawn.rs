@@ -5,11 +5,12 @@ use std::ffi::{CString, OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::sys::attire::{Attire, EnvironmentFile, Who};
 use crate::sys::cgroup::Membership;
 use crate::sys::signal::{Entry, SignalSet};
-use crate::sys::spawn::Program;
+use crate::sys::spawn::{OwnPid, Program};
 use crate::sys::{Errno, descriptor, process};
 use crate::unit::{self, Log, Role, Unit};
 
@@ -17,8 +18,22 @@ use crate::unit::{self, Log, Role, Unit};
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What belongs to PID 1, or to one of its units, and is no other unit's business.
-const PRIVATE: [&str; 6] =
-    ["NOTIFY_SOCKET", "INVOCATION_ID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID"];
+const PRIVATE: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "INVOCATION_ID",
+    LISTEN_PID,
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "LISTEN_PIDFDID",
+    WATCHDOG_SPAN,
+    WATCHDOG_PID,
+];
+/// Whose the sockets of the variables beside it are.
+const LISTEN_PID: &str = "LISTEN_PID";
+/// How long it may be silent, in microseconds.
+const WATCHDOG_SPAN: &str = "WATCHDOG_USEC";
+/// Who must not be silent.
+const WATCHDOG_PID: &str = "WATCHDOG_PID";
 
 /// What every process that PID 1 starts is made from.
 pub struct Outfit {
@@ -39,6 +54,10 @@ pub struct Outfit {
 pub struct Occasion<'a> {
     /// The unit's `NOTIFY_SOCKET`.
     pub notify: Option<&'a Path>,
+    /// How long it may be silent.
+    pub watchdog: Option<Duration>,
+    /// More of its environment.
+    pub environment: Vec<(&'static str, String)>,
     /// What it writes to; none: what we write to.
     pub output: Option<RawFd>,
     /// Descriptors that it keeps under their numbers.
@@ -64,6 +83,7 @@ impl Outfit {
             Role::Main if unit.main => self.wrapped(occasion.cgroup),
             Role::Main => self.unit(unit, &unit.exec, occasion),
             Role::Stop => self.unit(unit, unit.stop.as_deref().unwrap_or_default(), occasion),
+            Role::Finish => self.unit(unit, unit.finish.as_deref().unwrap_or_default(), occasion),
         }
     }
 
@@ -78,13 +98,14 @@ impl Outfit {
         let arguments = self.command.iter().map(|word| c_string(word)).collect::<Result<Vec<_>, _>>()?;
         let name = self.command.first().ok_or(Errno::EINVAL)?;
         let ours = process::own_pid().to_string();
-        let listens = self.variable("LISTEN_PID") == Some(OsStr::new(&ours));
+        let listens = self.variable(LISTEN_PID) == Some(OsStr::new(&ours));
         let passed: Vec<_> =
             self.environment.iter().filter(|(name, _)| !(listens && name == "LISTEN_PIDFDID")).collect();
         Ok(Program {
             candidates: candidates(name, self.variable("PATH"))?,
             arguments,
-            own_pid: if listens { passed.iter().position(|(name, _)| name == "LISTEN_PID") } else { None },
+            own_pid: (if listens { passed.iter().position(|(name, _)| name == LISTEN_PID) } else { None })
+                .map(|at| OwnPid { at, name: LISTEN_PID }),
             environment: passed.iter().map(|(name, value)| assignment(name, value)).collect::<Result<_, _>>()?,
             stdio: [None; 3],
             keep: self.inherited.clone(),
@@ -132,16 +153,26 @@ impl Outfit {
         if let Some(path) = occasion.notify {
             environment.insert(OsStr::new("NOTIFY_SOCKET"), path.as_os_str());
         }
+        let span = occasion.watchdog.map(|span| span.as_micros().to_string());
+        if let Some(span) = &span {
+            environment.insert(OsStr::new(WATCHDOG_SPAN), OsStr::new(span));
+            environment.insert(OsStr::new(WATCHDOG_PID), OsStr::new(""));
+        }
+        environment.extend(occasion.environment.iter().map(|(name, value)| (OsStr::new(*name), OsStr::new(value))));
         let name = words.first().ok_or(Errno::EINVAL)?;
         let mut arguments = words.iter().map(|word| c_string(OsStr::new(word))).collect::<Result<Vec<_>, _>>()?;
         arguments.extend(occasion.more);
         let output = if unit.log == Log::Null { self.null } else { occasion.output };
-        let attire = Attire { cgroup: occasion.cgroup, ..attire(unit, occasion.notify)? };
+        let mut attire = Attire { cgroup: occasion.cgroup, ..attire(unit, occasion.notify)? };
+        for (name, _) in &occasion.environment {
+            attire.settled.push(c_string(OsStr::new(name))?);
+        }
+        let own_pid = occasion.watchdog.and_then(|_| environment.keys().position(|name| *name == WATCHDOG_PID));
         Ok(Program {
             candidates: candidates(OsStr::new(name), environment.get(OsStr::new("PATH")).copied())?,
             arguments,
             environment: environment.iter().map(|(name, value)| assignment(name, value)).collect::<Result<_, _>>()?,
-            own_pid: None,
+            own_pid: own_pid.map(|at| OwnPid { at, name: WATCHDOG_PID }),
             stdio: [self.null, output, output],
             keep: occasion.keep,
             signals: Entry::default(),
@@ -243,6 +274,24 @@ mod tests {
     }
 
     #[test]
+    fn a_unit_with_a_watchdog_learns_of_it_and_a_finish_command_of_the_end() {
+        let mut unit = Unit::new("web", vec!["httpd".to_owned()]);
+        unit.finish = Some(vec!["clean".to_owned()]);
+        let mut outfit = outfit();
+        outfit.environment.push(("WATCHDOG_USEC".into(), "7".into()));
+        let occasion = Occasion { watchdog: Some(Duration::from_millis(1500)), ..Occasion::default() };
+        let program = outfit.program(&unit, Role::Main, occasion).unwrap();
+        assert_eq!(strings(&program.environment), ["EMPTY=", "PATH=/a:/b", "WATCHDOG_PID=", "WATCHDOG_USEC=1500000"]);
+        assert_eq!(program.own_pid, Some(OwnPid { at: 2, name: "WATCHDOG_PID" }));
+        unit.env.insert("UNIT".to_owned(), "mine".to_owned());
+        let occasion = Occasion { environment: vec![("UNIT", "web".to_owned())], ..Occasion::default() };
+        let program = outfit.program(&unit, Role::Finish, occasion).unwrap();
+        assert_eq!(strings(&program.candidates), ["/a/clean", "/b/clean"]);
+        assert_eq!(strings(&program.environment), ["EMPTY=", "PATH=/a:/b", "UNIT=web"]);
+        assert!(strings(&program.attire.settled).contains(&"UNIT"));
+    }
+
+    #[test]
     fn a_clear_environment_keeps_what_is_passed_and_a_path() {
         let mut unit = Unit::new("web", vec!["httpd".to_owned()]);
         unit.attributes.clear_env = true;
@@ -285,7 +334,7 @@ mod tests {
             outfit.environment.push(("LISTEN_PID".into(), pid.into()));
             outfit.environment.push(("LISTEN_PIDFDID".into(), "77".into()));
             let program = outfit.program(&main, Role::Main, Occasion::default()).unwrap();
-            assert_eq!((program.own_pid, program.environment.len()), (own_pid, variables));
+            assert_eq!((program.own_pid.map(|own| own.at), program.environment.len()), (own_pid, variables));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::sys::poll::Wait;
 use crate::sys::process::{self, Ended};
 use crate::sys::signal::{self, Signals};
 use crate::sys::{self, Errno, clock};
+use crate::unit::finish;
 use crate::unit::{
     self, Action, Ending, Event, Goal, Level, Machine, Options, Pid, Role, Signal, SpawnError, Table, Target, Time,
     UnitId, Verdict,
@@ -227,8 +228,14 @@ impl Node {
             notify: if role == Role::Main { self.channels.path(id) } else { None },
             output: self.logs.writer(id),
             cgroup: self.cgroups.membership(unit, role),
+            watchdog: unit.watchdog.filter(|_| role == Role::Main),
             ..Occasion::default()
         };
+        if role == Role::Finish
+            && let Some((aftermath, how)) = self.machine.aftermath(id)
+        {
+            occasion.environment = finish::variables(unit, aftermath, how).into();
+        }
         if unit.last {
             occasion.keep = self.logs.kept();
             occasion.more = self.logs.arguments().collect();

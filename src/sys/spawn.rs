@@ -20,8 +20,8 @@ pub struct Program {
     pub arguments: Vec<CString>,
     /// Its environment, `NAME=VALUE`.
     pub environment: Vec<CString>,
-    /// Which of `environment`, if any, becomes `LISTEN_PID=` and its own pid.
-    pub own_pid: Option<usize>,
+    /// Which of `environment`, if any, gets its own pid.
+    pub own_pid: Option<OwnPid>,
     /// What becomes its 0, 1 and 2; none leaves ours.
     pub stdio: [Option<RawFd>; 3],
     /// Descriptors that stay open in it under their numbers.
@@ -34,6 +34,15 @@ pub struct Program {
     pub foreground: bool,
     /// What it puts on before it becomes its program.
     pub attire: Attire,
+}
+
+/// A variable with the pid of the process itself, which is known only when it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnPid {
+    /// Its place in the environment.
+    pub at: usize,
+    /// Its name, of at most 14 letters.
+    pub name: &'static str,
 }
 
 /// A process just made.
@@ -56,7 +65,7 @@ pub fn spawn(program: &Program) -> Result<Spawned, Errno> {
     descriptor::set_nonblocking(&exec)?;
     let arguments = pointers(&program.arguments);
     let mut scratch = Scratch::new(&program.attire, &program.environment)?;
-    let mut listen_pid = ListenPid::new();
+    let mut own_pid = program.own_pid.map(|own| PidText::new(own.name));
     let cgroup = program.attire.cgroup.as_ref();
     // Where it cannot be had from here, the new process tries by itself and tells why it cannot.
     let folder = cgroup.and_then(|cgroup| cgroup.open().ok());
@@ -67,8 +76,8 @@ pub fn spawn(program: &Program) -> Result<Spawned, Errno> {
         {
             give_up(failure, report.as_raw_fd(), NOT_RUN);
         }
-        if let Some(at) = program.own_pid {
-            scratch.replace(at, listen_pid.of(super::process::own_pid()));
+        if let (Some(OwnPid { at, .. }), Some(text)) = (program.own_pid, &mut own_pid) {
+            scratch.replace(at, text.of(super::process::own_pid()));
         }
         become_program(program, &arguments, &mut scratch, report.as_raw_fd());
     }
@@ -113,27 +122,32 @@ fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect()
 }
 
-/// `LISTEN_PID=` with a pid that is known only in the child, which must not allocate.
-struct ListenPid([u8; 24]);
+/// A variable with a pid that is known only in the child, which must not allocate.
+struct PidText {
+    text: [u8; 26],
+    /// Where the digits begin.
+    from: usize,
+}
 
-impl ListenPid {
-    const NAME: &[u8] = b"LISTEN_PID=";
-
-    fn new() -> ListenPid {
-        let mut text = [0; 24];
-        text[..Self::NAME.len()].copy_from_slice(Self::NAME);
-        ListenPid(text)
+impl PidText {
+    /// A name that is longer than 14 letters is cut: what follows it must have room.
+    fn new(name: &str) -> PidText {
+        let mut text = [0; 26];
+        let letters = name.bytes().take(14).chain([b'=']);
+        let from = text.iter_mut().zip(letters).map(|(to, letter)| *to = letter).count();
+        PidText { text, from }
     }
 
     /// The variable with `pid` in it, as long as this lives. A pid has at most 10 digits.
     fn of(&mut self, pid: i32) -> *const c_char {
         let mut rest = pid.unsigned_abs();
         let digits = rest.checked_ilog10().map_or(1, |power| power as usize + 1);
-        for at in (0..digits).rev() {
-            self.0[Self::NAME.len() + at] = b'0' + (rest % 10) as u8;
+        let room = self.text.iter_mut().skip(self.from).take(digits);
+        for digit in room.rev() {
+            *digit = b'0' + (rest % 10) as u8;
             rest /= 10;
         }
-        self.0.as_ptr().cast()
+        self.text.as_ptr().cast()
     }
 }
 
@@ -235,10 +249,12 @@ mod tests {
     #[test]
     fn a_pid_is_written_without_allocating() {
         for pid in [1, 9, 10, 4_194_304, i32::MAX] {
-            let mut text = ListenPid::new();
-            text.of(pid);
-            let end = text.0.iter().position(|byte| *byte == 0).unwrap();
-            assert_eq!(std::str::from_utf8(&text.0[..end]).unwrap(), format!("LISTEN_PID={pid}"));
+            for name in ["LISTEN_PID", "WATCHDOG_PID", "FOURTEEN_LETTE"] {
+                let mut text = PidText::new(name);
+                text.of(pid);
+                let end = text.text.iter().position(|byte| *byte == 0).unwrap();
+                assert_eq!(std::str::from_utf8(&text.text[..end]).unwrap(), format!("{name}={pid}"));
+            }
         }
     }
 }

@@ -134,7 +134,9 @@ fn changed(old_table: &Table, old: &Unit, new_table: &Table, new: &Unit) -> Keys
         stop_signal,
         reload_signal,
         stop,
+        finish,
         kill,
+        watchdog,
         env,
         attributes,
         log,
@@ -170,7 +172,9 @@ fn changed(old_table: &Table, old: &Unit, new_table: &Table, new: &Unit) -> Keys
     keys.compare("stop-signal", InPlace, stop_signal, &new.stop_signal);
     keys.compare("reload-signal", InPlace, reload_signal, &new.reload_signal);
     keys.compare("stop", InPlace, stop, &new.stop);
+    keys.compare("finish", InPlace, finish, &new.finish);
     keys.compare("kill", InPlace, kill, &new.kill);
+    keys.compare("watchdog", Restart, watchdog, &new.watchdog);
     keys.compare("env", Restart, env, &new.env);
     process(&mut keys, attributes, &new.attributes);
     // Size and number of its files are logd's business; where it writes to is its own.
@@ -265,7 +269,9 @@ mod tests {
         ("stop-signal", "stop-signal = \"INT\"", false),
         ("reload-signal", "reload-signal = \"HUP\"", false),
         ("stop", "stop = [\"x\"]", false),
+        ("finish", "finish = [\"x\"]", false),
         ("kill", "kill = \"main\"", false),
+        ("watchdog", "watchdog = \"9s\"", true),
         ("env", "env = { A = \"1\" }", true),
         ("env-file", "env-file = \"/x\"", true),
         ("clear-env", "clear-env = true", true),

@@ -67,6 +67,9 @@ impl Draft {
                 "write \"on-failure\" or \"never\"",
             );
         }
+        if self.unit.watchdog.is_some() {
+            self.refuse(found, "watchdog", "a oneshot is never up", "remove it, or write type = \"service\"");
+        }
         if self.unit.ready == Ready::Notify {
             self.refuse(found, "ready", "a oneshot is ready when it exits 0", "remove it, or write type = \"service\"");
         }

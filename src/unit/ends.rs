@@ -1,60 +1,22 @@
-//! What the end of a process means, and what a person asked for.
+//! What the end of a process means.
 
 use std::time::Duration;
 
-use super::attributes::Stage;
 use super::backoff::RECOVERED_AFTER;
-use super::event::{Action, Ending, Errno, Goal, Level, Pid, Request, Role, SpawnError, Target, Wish};
+use super::event::{Action, Ending, Errno, Goal, Level, Pid, Role, SpawnError};
 use super::give_up::{GiveUp, Then};
 use super::machine::Machine;
+use super::policy::{Policy, needs_a_person, policy, scarce};
 use super::shutdown::Life;
-use super::state::{State, Step, Why, status};
-use super::table::{Kind, Restart, Signal, Unit, UnitId};
+use super::state::{Sequel, State, Step, Why, status};
+use super::table::{Kind, UnitId};
 use super::time::Time;
-use super::walk::{leftovers, target};
+use super::walk::leftovers;
 use super::words;
 
-/// ENOENT, EACCES, ENOTDIR: the program is not there, and its disk may come later. A retry is only worth its longest delay.
-const NOT_THERE: [Errno; 3] = [Errno(2), Errno(13), Errno(20)];
-/// EINTR, EIO, EAGAIN, ENOMEM, ENFILE, EMFILE, ETXTBSY, ENOSPC: they pass.
-const SCARCE: [Errno; 8] = [Errno(4), Errno(5), Errno(11), Errno(12), Errno(23), Errno(24), Errno(26), Errno(28)];
 /// EACCES: a shell's exit status for it is 126, for a program that is not there 127.
 const EACCES: Errno = Errno(13);
 const ENOEXEC: Errno = Errno(8);
-
-/// Whether trying again soon is no use. On the way to the program every failure is of that kind, but for want of resources.
-fn needs_a_person(error: SpawnError) -> bool {
-    if error.stage == Stage::Exec { NOT_THERE.contains(&error.errno) } else { !SCARCE.contains(&error.errno) }
-}
-
-/// Whether it was a want of resources, which delays a unit and never fails it.
-fn scarce(why: &Why) -> bool {
-    match why {
-        Why::Fork(_) => true,
-        Why::Exec(error) => SCARCE.contains(&error.errno),
-        Why::Ended(_) | Why::EarlyEnd(_) | Why::StartTimeout(_) | Why::GaveUp { .. } => false,
-    }
-}
-
-/// What follows an end that was not asked for.
-enum Policy {
-    Done,
-    Retry,
-    Fail,
-}
-
-fn policy(unit: &Unit, how: Ending, was_ready: bool) -> Policy {
-    let succeeded = unit.succeeded(how);
-    match (unit.kind, unit.restart) {
-        _ if unit.permanent(how) => Policy::Fail,
-        (Kind::Oneshot, _) if succeeded => Policy::Done,
-        (_, Restart::Never) if succeeded => Policy::Done,
-        (_, Restart::Never) => Policy::Fail,
-        (Kind::Oneshot, Restart::Always | Restart::OnFailure) => Policy::Retry,
-        (Kind::Service, Restart::OnFailure) if succeeded && was_ready => Policy::Done,
-        (Kind::Service, Restart::Always | Restart::OnFailure) => Policy::Retry,
-    }
-}
 
 impl Machine {
     pub(super) fn exited(&mut self, now: Time, pid: Pid, how: Ending) {
@@ -62,6 +24,7 @@ impl Machine {
         match self.owner(pid) {
             Some((id, Role::Main)) => self.main_ended(now, id, pid, how),
             Some((id, Role::Stop)) => self.stop_ended(now, id, how),
+            Some((id, Role::Finish)) => self.finish_ended(now, id, how),
             // An orphan: it only had to be reaped.
             None => {}
         }
@@ -74,6 +37,10 @@ impl Machine {
             Role::Main => cell.exec_error = Some(error),
             Role::Stop => {
                 let text = words::stop_command_failed(unit, &words::cause(unit, &Why::Exec(error)));
+                self.say(Level::Warning, text);
+            }
+            Role::Finish => {
+                let text = words::finish_failed(unit, &words::cause(unit, &Why::Exec(error)));
                 self.say(Level::Warning, text);
             }
         }
@@ -116,8 +83,12 @@ impl Machine {
                 None => self.ended_by_policy(now, id, how, false),
             },
             Some(State::Up { .. }) => self.ended_by_policy(now, id, how, true),
-            Some(State::Stuck { .. }) => self.stopped(now, id),
-            Some(State::Stopping(_)) => self.main_stopped(now, id),
+            Some(State::Stuck { .. }) => {
+                if !self.begin_finish(now, id, how, None) {
+                    self.stopped(now, id);
+                }
+            }
+            Some(State::Stopping(_)) => self.main_stopped(now, id, exec_error.is_none().then_some(how)),
             // These have no main process.
             Some(
                 State::Off
@@ -138,10 +109,13 @@ impl Machine {
     fn ended_by_policy(&mut self, now: Time, id: UnitId, how: Ending, was_ready: bool) {
         let Some(unit) = self.unit(id) else { return };
         let policy = policy(unit, how, was_ready);
-        self.ended(now, id, policy, if was_ready { Why::Ended(how) } else { Why::EarlyEnd(how) });
+        let why = if was_ready { Why::Ended(how) } else { Why::EarlyEnd(how) };
+        if !self.begin_finish(now, id, how, Some(Sequel { policy, why: why.clone() })) {
+            self.ended(now, id, policy, why);
+        }
     }
 
-    fn ended(&mut self, now: Time, id: UnitId, policy: Policy, why: Why) {
+    pub(super) fn ended(&mut self, now: Time, id: UnitId, policy: Policy, why: Why) {
         let running = matches!(self.life, Life::Running);
         let Some((unit, cell)) = self.pair(id) else { return };
         if !cell.wanted || (unit.last && !running) {
@@ -198,7 +172,9 @@ impl Machine {
             return self.give_up(now, id, rule, why);
         }
         let was_up = match why {
-            Why::Ended(_) => cell.ready_after.map_or(Duration::ZERO, |after| now.since(cell.last_start + after)),
+            Why::Ended(_) | Why::Watchdog(_) => {
+                cell.ready_after.map_or(Duration::ZERO, |after| now.since(cell.last_start + after))
+            }
             Why::EarlyEnd(_) | Why::Fork(_) | Why::Exec(_) | Why::StartTimeout(_) | Why::GaveUp { .. } => {
                 Duration::ZERO
             }
@@ -227,7 +203,8 @@ impl Machine {
         let text = words::gave_up(unit, &why, rule.then);
         // That it ended well does not make it a success to have given up.
         let status = cell.last_exit.map(status).filter(|status| *status != 0).unwrap_or(1);
-        cell.enter(State::Failed(why), now);
+        let because = words::cause(unit, &why);
+        cell.enter_because(State::Failed(why), now, &because);
         self.say(Level::Error, text);
         let goal = match rule.then {
             Then::Stay => return,
@@ -241,14 +218,30 @@ impl Machine {
         }
     }
 
-    fn main_stopped(&mut self, now: Time, id: UnitId) {
+    /// `how`: none if it never became its program.
+    fn main_stopped(&mut self, now: Time, id: UnitId, how: Option<Ending>) {
         let Some((_, cell)) = self.pair(id) else { return };
         let State::Stopping(stop) = &mut cell.state else { return };
         stop.main = None;
+        stop.ended = how;
         match stop.step {
             // The stop command is still at work.
             Step::Command(_) | Step::Killed(Some(_)) => {}
-            Step::Signalled | Step::Killed(None) => self.stopped(now, id),
+            Step::Signalled | Step::Killed(None) => self.gone(now, id),
+            // The main process ended before these.
+            Step::Finish(_) | Step::FinishKilled(_) => {}
+        }
+    }
+
+    /// Neither the main process nor the `stop` command runs any more.
+    pub(super) fn gone(&mut self, now: Time, id: UnitId) {
+        let Some((_, cell)) = self.pair(id) else { return };
+        let owed = match &mut cell.state {
+            State::Stopping(stop) => stop.ended.take(),
+            _ => None,
+        };
+        if !owed.is_some_and(|how| self.begin_finish(now, id, how, None)) {
+            self.stopped(now, id);
         }
     }
 
@@ -267,29 +260,30 @@ impl Machine {
         stop.step = match stop.step {
             Step::Command(_) | Step::Signalled => Step::Signalled,
             Step::Killed(_) => Step::Killed(None),
+            Step::Finish(_) | Step::FinishKilled(_) => return,
         };
         match (stop.main, stop.step) {
             (None, _) => {
                 self.kill_leftovers(id);
-                self.stopped(now, id);
+                self.gone(now, id);
             }
             (Some(pid), Step::Signalled) => self.signal_stop(id, pid),
-            (Some(_), Step::Command(_) | Step::Killed(_)) => {}
+            (Some(_), Step::Command(_) | Step::Killed(_) | Step::Finish(_) | Step::FinishKilled(_)) => {}
         }
     }
 
     /// A stop is over: nothing of the unit runs any more.
     pub(super) fn stopped(&mut self, now: Time, id: UnitId) {
         let Some((unit, cell)) = self.pair(id) else { return };
-        let failure = match &cell.state {
-            State::Stopping(stop) => stop.failure.clone(),
+        let sequel = match &mut cell.state {
+            State::Stopping(stop) => stop.sequel.take(),
             _ => None,
         };
         let again = std::mem::take(&mut cell.again);
         let text = words::stopped(unit, now.since(cell.since));
         let quiet = unit.main || unit.last;
-        match failure {
-            Some(why) if cell.wanted && !again => self.retry(now, id, why),
+        match sequel {
+            Some(Sequel { policy, why }) if cell.wanted && !again => self.ended(now, id, policy, why),
             Some(_) | None => {
                 cell.enter(if cell.wanted { State::Waiting } else { State::Off }, now);
                 if !quiet {
@@ -297,85 +291,5 @@ impl Machine {
                 }
             }
         }
-    }
-
-    /// Only to units that are up: a process that is still starting may not expect the signal, and would die of it.
-    pub(super) fn forwarded(&mut self, signal: Signal) {
-        for (unit, cell) in self.table.units.iter().zip(&self.cells) {
-            if let State::Up { pid } = cell.state
-                && let Some(signal) = unit.passes(signal)
-            {
-                self.queue.push_back(Action::Signal { target: target(unit, pid), signal });
-            }
-        }
-    }
-
-    pub(super) fn requested(&mut self, now: Time, request: Request) {
-        let running = matches!(self.life, Life::Running);
-        let Some((unit, cell)) = self.pair(request.unit) else { return };
-        let refusal = match &cell.state {
-            _ if !running => Some("the node is shutting down"),
-            _ if unit.main => Some("its end would end the node; send the node a SIGTERM for that"),
-            _ if unit.last => Some("it belongs to PID 1 itself"),
-            _ if cell.gone => Some("it was removed from the unit table"),
-            _ if cell.skip.is_some() => Some("its `when` does not hold"),
-            State::Skipped(_) => Some("its `when` does not hold"),
-            _ if request.wish != Wish::Reload => None,
-            _ if unit.reload_signal.is_none() => Some("it has no reload-signal"),
-            State::Up { .. } => None,
-            State::Off
-            | State::Waiting
-            | State::Backoff { .. }
-            | State::Starting { .. }
-            | State::Done
-            | State::Stopping(_)
-            | State::Stuck { .. }
-            | State::Failed(_) => Some("it is not up"),
-        };
-        if let Some(cause) = refusal {
-            let text = words::refused(unit, request.wish, cause);
-            cell.asked.refuse(cause.to_owned());
-            self.tally.refuse(text.clone());
-            self.say(Level::Warning, text);
-            return;
-        }
-        cell.asked.take();
-        cell.asked.refusal = None;
-        match request.wish {
-            Wish::Stop => {
-                cell.wanted = false;
-                cell.again = false;
-                if let State::Failed(_) = cell.state {
-                    cell.enter_because(State::Off, now, words::asked(request.wish));
-                }
-            }
-            Wish::Start | Wish::Restart => {
-                if !cell.wanted {
-                    cell.wanted = true;
-                    cell.wanted_since = now;
-                    cell.wants_over = false;
-                }
-                cell.failures = 0;
-                cell.failed.forget();
-                match cell.state {
-                    State::Backoff { .. } | State::Failed(_) => {
-                        cell.enter_because(State::Waiting, now, words::asked(request.wish));
-                    }
-                    State::Starting { .. } | State::Up { .. } | State::Done => {
-                        cell.again |= request.wish == Wish::Restart
-                    }
-                    State::Off | State::Skipped(_) | State::Waiting | State::Stopping(_) | State::Stuck { .. } => {}
-                }
-            }
-            Wish::Reload => {
-                if let (Some(signal), State::Up { pid }) = (unit.reload_signal, &cell.state) {
-                    let target = Target::Process(*pid);
-                    let text = words::reloading(unit, signal);
-                    self.queue.push_back(Action::Signal { target, signal });
-                    self.say(Level::Info, text);
-                }
-            }
-        }
-        self.tally.take();
     }
 }

@@ -41,6 +41,8 @@ pub enum Role {
     Main,
     /// The process of `stop`.
     Stop,
+    /// The process of `finish`.
+    Finish,
 }
 
 /// Why a process that was made could not become its program.
@@ -70,6 +72,12 @@ pub enum Notice {
     Stopping,
     /// `STATUS=...`, printable and at most 256 bytes.
     Status(String),
+    /// `WATCHDOG=1`.
+    Watchdog,
+    /// `WATCHDOG=trigger`.
+    WatchdogTrigger,
+    /// `WATCHDOG_USEC=...`.
+    WatchdogSpan(Duration),
     /// `EXTEND_TIMEOUT_USEC=...`.
     ExtendTimeout(Duration),
 }
@@ -236,7 +244,7 @@ pub enum Action {
     Spawn {
         /// Of which unit.
         unit: UnitId,
-        /// `exec` or `stop`.
+        /// `exec`, `stop` or `finish`.
         role: Role,
     },
     /// Send a signal. That the target is gone is no error.

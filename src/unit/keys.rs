@@ -1,8 +1,7 @@
-//! The keys of a unit: one table that the reader goes by and that `initctl help units` prints.
+//! The keys of a unit: one table that the reader goes by and that `initctl help units` (`manual`) prints.
 
 use super::cgroup;
 use super::draft::Draft;
-use super::duration;
 use super::give_up;
 use super::log;
 use super::process;
@@ -165,12 +164,28 @@ pub const KEYS: &[Key] = &[
         read: settings::stop,
     },
     Key {
+        name: "finish",
+        values: "a list of texts, such as [\"prog\", \"--clean\"]",
+        default: "none",
+        what: "a command that runs after each end of the main process; UNIT, SERVICE_RESULT, EXIT_CODE and EXIT_STATUS say what happened",
+        also: &["exec-stop-post", "finish-command", "post-stop"],
+        read: settings::finish,
+    },
+    Key {
         name: "kill",
         values: "\"cgroup\", \"group\" or \"main\"",
         default: "\"cgroup\"",
         what: "what a stop reaches: the process group, and what is left in the unit's cgroup is killed (without cgroups as group); the process group; the main process alone",
         also: &["kill-mode"],
         read: settings::kill,
+    },
+    Key {
+        name: "watchdog",
+        values: "a duration, such as \"30s\", or \"none\"",
+        default: "\"none\"",
+        what: "once up it must send WATCHDOG=1 (sd_notify) within this long again and again, else it is ended and started again",
+        also: &["watchdog-sec"],
+        read: settings::watchdog,
     },
     Key {
         name: "env",
@@ -373,27 +388,3 @@ pub const KEYS: &[Key] = &[
         read: settings::description,
     },
 ];
-
-/// Keys that are designed and not built: known names, so that nobody hunts for a slip of the finger.
-pub(super) const LATER: &[&str] = &["finish", "watchdog"];
-
-/// The keys as a page for a person.
-pub fn help() -> String {
-    let width = KEYS.iter().map(|key| key.name.len()).max().unwrap_or(0);
-    let mut page = String::from(
-        "The unit table: /etc/cluster-os/units.toml, then /etc/cluster-os/units.d/*.toml in name order.\n\
-         A later file that names a unit again changes the keys that it says and leaves the others;\n\
-         enabled = false switches a unit off. A unit is a table [unit.NAME]; its keys:\n\n",
-    );
-    for key in KEYS {
-        let Key { name, values, default, what, .. } = key;
-        page.push_str(&format!(
-            "{name:width$}  {what}\n{:width$}  values: {values}\n{:width$}  default: {default}\n",
-            "", ""
-        ));
-    }
-    page.push_str("\nA duration is ");
-    page.push_str(duration::HOW);
-    page.push_str(".\n");
-    page
-}

@@ -11,11 +11,12 @@ use super::bonds::Bonds;
 use super::event::{Action, Event, Goal, Level, Notice, Pid, Role, Tally, View};
 use super::links::{Links, numbered};
 use super::shutdown::Life;
-use super::state::{Cell, State, Step};
+use super::state::{Cell, State, Step, Stop};
 use super::table::{Ready, Signal, Table, Unit, UnitId};
 use super::time::Time;
 use super::words;
 
+pub(super) const SIGABRT: Signal = Signal(6);
 pub(super) const SIGKILL: Signal = Signal(9);
 pub(super) const SIGTERM: Signal = Signal(15);
 pub(super) const SIGCONT: Signal = Signal(18);
@@ -89,6 +90,9 @@ impl Machine {
             Event::Spawned { unit, role, outcome: Ok(pid) } => self.spawned(unit, role, pid),
             Event::Spawned { unit, role: Role::Main, outcome: Err(errno) } => self.not_forked(now, unit, errno),
             Event::Spawned { unit, role: Role::Stop, outcome: Err(errno) } => self.stop_not_forked(now, unit, errno),
+            Event::Spawned { unit, role: Role::Finish, outcome: Err(errno) } => {
+                self.finish_not_forked(now, unit, errno)
+            }
             Event::Execed { pid } => self.execed(now, pid),
             Event::ExecFailed { pid, error } => self.not_execed(pid, error),
             Event::Exited { pid, how } => self.exited(now, pid, how),
@@ -206,24 +210,21 @@ impl Machine {
 
     /// Whose process this is.
     pub(super) fn owner(&self, pid: Pid) -> Option<(UnitId, Role)> {
-        numbered(&self.table).zip(&self.cells).find_map(|((id, _), cell)| {
-            if cell.main_pid() == Some(pid) {
-                Some((id, Role::Main))
-            } else if cell.stop_pid() == Some(pid) {
-                Some((id, Role::Stop))
-            } else {
-                None
-            }
-        })
+        numbered(&self.table).zip(&self.cells).find_map(|((id, _), cell)| Some((id, cell.role(pid)?)))
     }
 
     fn spawned(&mut self, id: UnitId, role: Role, process: Pid) {
         let Some(cell) = self.cells.get_mut(id.index()) else { return };
         match (role, &mut cell.state) {
             (Role::Main, State::Starting { pid, .. }) => *pid = Some(process),
-            (Role::Stop, State::Stopping(stop)) => stop.step = Step::Command(Some(process)),
+            (Role::Stop, State::Stopping(Stop { step: step @ Step::Command(None), .. })) => {
+                *step = Step::Command(Some(process));
+            }
+            (Role::Finish, State::Stopping(Stop { step: step @ Step::Finish(None), .. })) => {
+                *step = Step::Finish(Some(process));
+            }
             // Not asked for: nobody's process, reaped as an orphan.
-            (Role::Main | Role::Stop, _) => {}
+            (Role::Main | Role::Stop | Role::Finish, _) => {}
         }
     }
 
@@ -239,6 +240,7 @@ impl Machine {
         let Some((unit, cell)) = self.pair(id) else { return };
         cell.ready_after = Some(now.since(cell.last_start));
         cell.enter(State::Up { pid }, now);
+        cell.watchdog.feed(now);
         let text = words::up(unit, pid, now.since(cell.last_start));
         if !unit.main && !unit.last {
             self.say(Level::Info, text);
@@ -271,6 +273,17 @@ impl Machine {
             // It stops by itself: its end will tell.
             Notice::Stopping => {}
             Notice::Status(text) => cell.status = Some(text),
+            Notice::Watchdog => {
+                if matches!(cell.state, State::Up { .. }) {
+                    cell.watchdog.feed(now);
+                }
+            }
+            Notice::WatchdogTrigger => {
+                if matches!(cell.state, State::Starting { .. } | State::Up { .. }) {
+                    cell.watchdog.trigger(now);
+                }
+            }
+            Notice::WatchdogSpan(span) => cell.watchdog.set(now, span, matches!(cell.state, State::Up { .. })),
             Notice::ExtendTimeout(span) => {
                 let configured = unit.start_timeout.unwrap_or(Duration::MAX);
                 // A service may ask for time again and again, but never for more than three times what was configured.

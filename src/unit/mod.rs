@@ -16,6 +16,7 @@ mod draft;
 pub mod duration;
 mod ends;
 pub mod event;
+pub mod finish;
 pub mod give_up;
 pub mod graph;
 pub mod history;
@@ -23,12 +24,15 @@ pub mod keys;
 mod links;
 pub mod log;
 pub mod machine;
+pub mod manual;
 mod mistake;
 pub mod notify;
 mod own;
+mod policy;
 mod process;
 pub mod read;
 mod reload;
+mod requests;
 pub mod rewrite;
 mod settings;
 mod shutdown;
@@ -41,6 +45,7 @@ pub mod table;
 pub mod time;
 mod value;
 mod walk;
+mod watchdog;
 pub mod words;
 
 pub use attributes::{Attributes, Stage};
@@ -50,6 +55,7 @@ pub use event::{
     Action, Ending, Errno, Event, Goal, Level, Notice, Pid, Request, Role, SpawnError, Tally, Target, Verdict, View,
     Wish,
 };
+pub use finish::Aftermath;
 pub use give_up::{GiveUp, Then};
 pub use history::{History, Milestones, Transition};
 pub use log::Log;

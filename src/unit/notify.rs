@@ -20,17 +20,24 @@ fn line(line: &[u8]) -> Option<Notice> {
     match line {
         b"READY=1" => return Some(Notice::Ready),
         b"STOPPING=1" => return Some(Notice::Stopping),
+        b"WATCHDOG=1" => return Some(Notice::Watchdog),
+        b"WATCHDOG=trigger" => return Some(Notice::WatchdogTrigger),
         _ => {}
     }
     if let Some(text) = line.strip_prefix(b"STATUS=") {
         return Some(Notice::Status(status(text)));
     }
-    let digits = line.strip_prefix(b"EXTEND_TIMEOUT_USEC=")?;
+    if let Some(digits) = line.strip_prefix(b"WATCHDOG_USEC=") {
+        return micros(digits).map(Notice::WatchdogSpan);
+    }
+    micros(line.strip_prefix(b"EXTEND_TIMEOUT_USEC=")?).map(Notice::ExtendTimeout)
+}
+
+fn micros(digits: &[u8]) -> Option<Duration> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let micros: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some(Notice::ExtendTimeout(Duration::from_micros(micros)))
+    std::str::from_utf8(digits).ok()?.parse().ok().map(Duration::from_micros)
 }
 
 /// `text` as at most [`STATUS`] bytes that a terminal can be shown.
@@ -59,6 +66,10 @@ mod tests {
     fn what_services_send() {
         assert_eq!(parse(b"READY=1"), [Notice::Ready]);
         assert_eq!(parse(b"READY=1\n"), [Notice::Ready]);
+        assert_eq!(
+            parse(b"WATCHDOG=1\nWATCHDOG=trigger\nWATCHDOG_USEC=20000000\nWATCHDOG=2\nWATCHDOG_USEC=x"),
+            [Notice::Watchdog, Notice::WatchdogTrigger, Notice::WatchdogSpan(Duration::from_secs(20))]
+        );
         assert_eq!(
             parse(b"READY=1\nSTATUS=serving\nMAINPID=7\nSTOPPING=1\nEXTEND_TIMEOUT_USEC=2500000"),
             [

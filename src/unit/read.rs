@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::draft::Draft;
 use super::graph;
-use super::keys::{KEYS, LATER};
+use super::keys::KEYS;
 use super::mistake::{Found, Mistake, Place, line_starts, located, quoted};
 use super::suggest::nearest;
 use super::table::{Need, Table, UnitId};
@@ -146,9 +146,6 @@ impl Reading {
         if let Some(key) = KEYS.iter().find(|key| key.name == name) {
             draft.said.insert(key.name, place);
             (key.read)(&mut Field { key, unit, file: place.file, value, found: &mut self.found }, draft);
-        } else if LATER.contains(&name) {
-            let text = format!("unable to read {name} of unit {unit}: not supported by this version yet");
-            self.note(place, text, "remove it");
         } else {
             let plain: String = name.to_ascii_lowercase().replace('_', "-");
             let folded = plain.replace('-', "");

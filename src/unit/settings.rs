@@ -179,14 +179,22 @@ fn exit_rules(field: &mut Field<'_>) -> Option<Vec<ExitRule>> {
 }
 
 pub fn start_timeout(field: &mut Field<'_>, draft: &mut Draft) {
-    if field.value.get_ref().as_str() == Some("none") {
-        draft.unit.start_timeout = None;
-    } else if let Some(span) = span(field) {
-        if span.is_zero() {
-            return field.refuse(field.value, "nothing starts in no time", format!("write {}", field.key.values));
-        }
-        draft.unit.start_timeout = Some(span);
+    if let Some(span) = some_span(field, "nothing starts in no time") {
+        draft.unit.start_timeout = span;
     }
+}
+
+/// A duration that is not zero, because of `why`, or `"none"`.
+fn some_span(field: &mut Field<'_>, why: &str) -> Option<Option<Duration>> {
+    if field.value.get_ref().as_str() == Some("none") {
+        return Some(None);
+    }
+    let span = span(field)?;
+    if span.is_zero() {
+        field.refuse(field.value, why, format!("write {}", field.key.values));
+        return None;
+    }
+    Some(Some(span))
 }
 
 pub fn stop_timeout(field: &mut Field<'_>, draft: &mut Draft) {
@@ -242,6 +250,18 @@ pub(super) fn signal_named(field: &mut Field<'_>, at: &Value<'_>, name: &str) ->
 pub fn stop(field: &mut Field<'_>, draft: &mut Draft) {
     if let Some(argv) = field.argv() {
         draft.unit.stop = Some(argv);
+    }
+}
+
+pub fn finish(field: &mut Field<'_>, draft: &mut Draft) {
+    if let Some(argv) = field.argv() {
+        draft.unit.finish = Some(argv);
+    }
+}
+
+pub fn watchdog(field: &mut Field<'_>, draft: &mut Draft) {
+    if let Some(span) = some_span(field, "nobody is that fast") {
+        draft.unit.watchdog = span;
     }
 }
 

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use super::event::{Ending, Errno, Pid, SpawnError, Tally, Wish};
+use super::event::{Ending, Errno, Pid, Role, SpawnError, Tally, Wish};
+use super::finish::Aftermath;
 use super::give_up::Failures;
 use super::history::History;
 use super::machine::SIGKILL;
+use super::policy::Policy;
 use super::table::{Kind, Ready, Signal, Unit};
 use super::time::Time;
+use super::watchdog::Watchdog;
 
 /// Where a unit is. The words are the same in the status, the logs and the documentation.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,8 +45,17 @@ pub(super) struct Stop {
     pub step: Step,
     /// When the step has taken too long.
     pub deadline: Time,
-    /// What made us stop it, if that was a failure of the unit: it is retried after the stop.
-    pub failure: Option<Why>,
+    /// What follows, where a failure of the unit, or its end by itself, made it stop.
+    pub sequel: Option<Sequel>,
+    /// How the main process ended during this stop, while its `finish` command has not run for that.
+    pub ended: Option<Ending>,
+}
+
+/// What follows a stop, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Sequel {
+    pub policy: Policy,
+    pub why: Why,
 }
 
 /// How far a stop has come.
@@ -55,6 +67,10 @@ pub(super) enum Step {
     Signalled,
     /// SIGKILL was sent; the `stop` command may still be unreaped.
     Killed(Option<Pid>),
+    /// The main process has ended, and the `finish` command runs (`None`: asked for, not answered yet).
+    Finish(Option<Pid>),
+    /// It got SIGKILL.
+    FinishKilled(Pid),
 }
 
 /// Why a unit is down.
@@ -70,6 +86,8 @@ pub(super) enum Why {
     Exec(SpawnError),
     /// It was not ready within this long.
     StartTimeout(Duration),
+    /// It was silent for this long, or (`None`) asked for its end: `WATCHDOG=trigger`.
+    Watchdog(Option<Duration>),
     /// It failed too often; `last` is what it failed of last.
     GaveUp { after: u32, within: Duration, last: Box<Why> },
 }
@@ -112,6 +130,9 @@ pub(super) struct Cell {
     pub status: Option<String>,
     /// A notify datagram from a foreign process was already complained about since the last start.
     pub foreign_said: bool,
+    /// What the last end of its main process was, for its `finish` command.
+    pub aftermath: Option<Aftermath>,
+    pub watchdog: Watchdog,
     /// What a person asked of it.
     pub asked: Tally,
     /// Its last transitions.
@@ -141,6 +162,8 @@ impl Cell {
             exec_error: None,
             status: None,
             foreign_said: false,
+            aftermath: None,
+            watchdog: Watchdog::default(),
             asked: Tally::default(),
             history: History::new(),
         }
@@ -181,9 +204,34 @@ impl Cell {
         }
     }
 
-    /// Ready or done: what a dependent waits for.
+    /// The live process of the `finish` command, if there is one.
+    pub fn finish_pid(&self) -> Option<Pid> {
+        match &self.state {
+            State::Stopping(Stop { step: Step::Finish(pid), .. }) => *pid,
+            State::Stopping(Stop { step: Step::FinishKilled(pid), .. }) => Some(*pid),
+            _ => None,
+        }
+    }
+
+    /// Which of its processes this is, if it is one.
+    pub fn role(&self, pid: Pid) -> Option<Role> {
+        self.processes().into_iter().find(|(_, known)| *known == Some(pid)).map(|(role, _)| role)
+    }
+
+    /// Every process that it may have.
+    pub fn processes(&self) -> [(Role, Option<Pid>); 3] {
+        [(Role::Main, self.main_pid()), (Role::Stop, self.stop_pid()), (Role::Finish, self.finish_pid())]
+    }
+
+    /// Ready or done: what a dependent waits for. Who was ready and goes to `done` stays so while it finishes.
     pub fn satisfied(&self) -> bool {
-        matches!(self.state, State::Up { .. } | State::Done)
+        match &self.state {
+            State::Up { .. } | State::Done => true,
+            State::Stopping(Stop { step: Step::Finish(_) | Step::FinishKilled(_), sequel: Some(sequel), .. }) => {
+                matches!(sequel, Sequel { policy: Policy::Done, why: Why::Ended(_) })
+            }
+            _ => false,
+        }
     }
 
     /// Nothing runs, and nothing is left to be undone. `Stuck` counts: whoever waits for it must not wait for ever.

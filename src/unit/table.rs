@@ -69,8 +69,12 @@ pub struct Unit {
     pub reload_signal: Option<Signal>,
     /// `stop`: a command that runs before the signal, and also when the unit is done.
     pub stop: Option<Vec<String>>,
+    /// `finish`: a command that runs after each end of the main process.
+    pub finish: Option<Vec<String>>,
     /// `kill`.
     pub kill: Kill,
+    /// `watchdog`: it is killed when it is up and silent for this long.
+    pub watchdog: Option<Duration>,
     /// `env`: added to PID 1's environment.
     pub env: BTreeMap<String, String>,
     /// The keys that shape its processes.
@@ -113,7 +117,9 @@ impl Unit {
             stop_signal: Signal(15),
             reload_signal: None,
             stop: None,
+            finish: None,
             kill: Kill::Cgroup,
+            watchdog: None,
             env: BTreeMap::new(),
             attributes: Attributes::default(),
             log: Log::default(),

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use super::event::{Action, Level, Pid, Role, Target};
-use super::machine::{Machine, SIGCONT, SIGKILL};
+use super::machine::{Machine, SIGABRT, SIGCONT, SIGKILL};
+use super::policy::Policy;
 use super::shutdown::Life;
-use super::state::{Cell, State, Step, Stop, Why};
+use super::state::{Cell, Sequel, State, Step, Stop, Why};
 use super::table::{Kill, Need, Signal, Unit, UnitId};
 use super::time::Time;
+use super::watchdog::Watchdog;
 use super::words;
 
 /// How long `wants` are waited for (design: they are an order, not a condition).
@@ -32,8 +34,8 @@ enum Move {
     Kill,
     /// SIGKILL did not help.
     Stick(Pid),
-    /// The stop is over though its command was never reaped.
-    Finish,
+    /// The stop goes on though its command, or its `finish` command, was never reaped.
+    Leave,
     /// Its `when` holds no more: go to `skipped`.
     Skip,
     /// The table has it no more, and it is down.
@@ -96,9 +98,15 @@ impl Machine {
             State::Backoff { until, .. } => (now >= *until && running).then_some(Move::Wait),
             State::Starting { pid: None, .. } => None,
             State::Starting { pid: Some(_), .. } if self.leaving(id) => self.may_stop(id).then_some(Move::Stop(None)),
-            State::Starting { pid: Some(_), deadline } => (running && deadline.is_some_and(|limit| now >= limit))
-                .then(|| Move::Stop(Some(Why::StartTimeout(unit.start_timeout.unwrap_or_default())))),
-            State::Up { .. } => (self.leaving(id) && self.may_stop(id)).then_some(Move::Stop(None)),
+            State::Starting { pid: Some(_), .. } if !running => None,
+            State::Starting { pid: Some(_), deadline } => {
+                let late = deadline.is_some_and(|limit| now >= limit);
+                let late = late.then(|| Why::StartTimeout(unit.start_timeout.unwrap_or_default()));
+                late.or(cell.watchdog.bites(now)).map(|why| Move::Stop(Some(why)))
+            }
+            State::Up { .. } if self.leaving(id) => self.may_stop(id).then_some(Move::Stop(None)),
+            State::Up { .. } if !running => None,
+            State::Up { .. } => cell.watchdog.bites(now).map(|why| Move::Stop(Some(why))),
             State::Done if !(self.leaving(id) && self.may_stop(id)) => None,
             State::Done if unit.stop.is_some() => Some(Move::Stop(None)),
             State::Done if cell.wanted => Some(Move::Wait),
@@ -110,10 +118,10 @@ impl Machine {
     fn decide_stop(&self, now: Time, stop: &Stop) -> Option<Move> {
         let late = now >= self.life.hurried(stop.deadline) || self.life.forced();
         match (stop.step, stop.main) {
-            (Step::Command(None), _) => None,
-            (Step::Command(Some(_)), _) | (Step::Signalled, _) => late.then_some(Move::Kill),
+            (Step::Command(None) | Step::Finish(None), _) => None,
+            (Step::Command(Some(_)) | Step::Signalled | Step::Finish(Some(_)), _) => late.then_some(Move::Kill),
             (Step::Killed(_), Some(pid)) => (now >= stop.deadline).then_some(Move::Stick(pid)),
-            (Step::Killed(_), None) => (now >= stop.deadline).then_some(Move::Finish),
+            (Step::Killed(_), None) | (Step::FinishKilled(_), _) => (now >= stop.deadline).then_some(Move::Leave),
         }
     }
 
@@ -180,6 +188,7 @@ impl Machine {
                 cell.status = None;
                 cell.foreign_said = false;
                 cell.changed = false;
+                cell.watchdog = Watchdog::new(unit.watchdog);
                 self.queue.push_back(Action::Spawn { unit: id, role: Role::Main });
             }
             Move::Stop(failure) => self.begin_stop(now, id, failure),
@@ -189,7 +198,7 @@ impl Machine {
                 cell.enter(State::Stuck { pid }, now);
                 self.say(Level::Error, text);
             }
-            Move::Finish => self.stopped(now, id),
+            Move::Leave => self.gone(now, id),
         }
     }
 
@@ -204,14 +213,18 @@ impl Machine {
         };
         let main = cell.main_pid();
         let deadline = now + unit.stop_timeout;
-        let command = unit.stop.is_some() && !forced;
+        // Who has stopped answering is not asked; what it was doing is worth a core dump.
+        let silent = matches!(failure, Some(Why::Watchdog(_)));
+        let command = unit.stop.is_some() && !forced && !silent;
         let step = if command { Step::Command(None) } else { Step::Signalled };
-        cell.enter_because(State::Stopping(Stop { main, step, deadline, failure }), now, &because);
+        let sequel = failure.map(|why| Sequel { policy: Policy::Retry, why });
+        cell.enter_because(State::Stopping(Stop { main, step, deadline, sequel, ended: None }), now, &because);
         if let Some((level, text)) = text {
             self.say(level, text);
         }
         match (command, main) {
             (true, _) => self.queue.push_back(Action::Spawn { unit: id, role: Role::Stop }),
+            (false, Some(pid)) if silent => self.signal_both(Target::Process(pid), SIGABRT),
             (false, Some(pid)) => self.signal_stop(id, pid),
             (false, None) => self.stopped(now, id),
         }
@@ -220,7 +233,10 @@ impl Machine {
     /// The stop signal, and SIGCONT: a stopped process takes no other signal.
     pub(super) fn signal_stop(&mut self, id: UnitId, pid: Pid) {
         let Some(unit) = self.unit(id) else { return };
-        let (target, signal) = (target(unit, pid), unit.stop_signal);
+        self.signal_both(target(unit, pid), unit.stop_signal);
+    }
+
+    fn signal_both(&mut self, target: Target, signal: Signal) {
         for signal in [signal, SIGCONT] {
             self.queue.push_back(Action::Signal { target, signal });
         }
@@ -231,15 +247,21 @@ impl Machine {
         let in_shutdown = !matches!(self.life, Life::Running);
         let Some((unit, cell)) = self.pair(id) else { return };
         let State::Stopping(stop) = &mut cell.state else { return };
-        let command = match stop.step {
-            Step::Command(pid) | Step::Killed(pid) => pid,
-            Step::Signalled => None,
+        let step = stop.step;
+        let (next, command) = match step {
+            Step::Command(pid) | Step::Killed(pid) => (Step::Killed(pid), pid),
+            Step::Signalled => (Step::Killed(None), None),
+            Step::Finish(Some(pid)) | Step::FinishKilled(pid) => (Step::FinishKilled(pid), Some(pid)),
+            Step::Finish(None) => return,
         };
-        stop.step = Step::Killed(command);
+        stop.step = next;
         stop.deadline = now + if forced { FORCED_KILL_LIMIT } else { KILL_LIMIT };
         let targets = [stop.main.map(|pid| target(unit, pid)), command.map(Target::Group)];
         let cgroup = unit.kill == Kill::Cgroup && !unit.main;
-        let text = words::killing(unit, now.since(cell.since), forced);
+        let text = match next {
+            Step::FinishKilled(_) => words::killing_finish(unit, forced),
+            _ => words::killing(unit, now.since(cell.since), forced),
+        };
         self.killed |= in_shutdown;
         self.say(Level::Warning, text);
         for target in targets.into_iter().flatten() {
@@ -266,20 +288,17 @@ impl Machine {
             State::Waiting => (running && self.waits_for_wants(unit, cell)).then_some(cell.wanted_since + WANTS_LIMIT),
             State::Backoff { until, .. } => running.then_some(*until),
             // Not answered yet: nothing would act on it.
-            State::Starting { pid: None, .. } | State::Stopping(Stop { step: Step::Command(None), .. }) => None,
+            State::Starting { pid: None, .. }
+            | State::Stopping(Stop { step: Step::Command(None) | Step::Finish(None), .. }) => None,
             // It stops as soon as what binds to it has: a reload may bind who is up to who is not yet.
-            State::Starting { pid: Some(_), .. } if self.leaving(id) => None,
-            State::Starting { pid: Some(_), deadline } => running.then_some(*deadline).flatten(),
+            State::Starting { .. } | State::Up { .. } if !running || self.leaving(id) => None,
+            State::Starting { pid: Some(_), deadline } => deadline.iter().copied().chain(cell.watchdog.until).min(),
+            State::Up { .. } => cell.watchdog.until,
             State::Stopping(stop) => match stop.step {
-                Step::Command(_) | Step::Signalled => Some(self.life.hurried(stop.deadline)),
-                Step::Killed(_) => Some(stop.deadline),
+                Step::Command(_) | Step::Signalled | Step::Finish(_) => Some(self.life.hurried(stop.deadline)),
+                Step::Killed(_) | Step::FinishKilled(_) => Some(stop.deadline),
             },
-            State::Off
-            | State::Skipped(_)
-            | State::Up { .. }
-            | State::Done
-            | State::Stuck { .. }
-            | State::Failed(_) => None,
+            State::Off | State::Skipped(_) | State::Done | State::Stuck { .. } | State::Failed(_) => None,
         }
     }
 }

@@ -94,7 +94,8 @@ pub(super) fn main_not_started(unit: &Unit, why: &Why) -> String {
 }
 
 pub(super) fn stopping_failed(unit: &Unit, why: &Why) -> String {
-    format!("unable to {} {}: {}; stopping it", verb(why), unit.name, cause(unit, why))
+    let next = if matches!(why, Why::Watchdog(_)) { "ending it with SIGABRT" } else { "stopping it" };
+    format!("unable to {} {}: {}; {next}", verb(why), unit.name, cause(unit, why))
 }
 
 pub(super) fn stop_command_failed(unit: &Unit, cause: &str) -> String {
@@ -105,6 +106,19 @@ pub(super) fn killing(unit: &Unit, after: Duration, forced: bool) -> String {
     let cause =
         if forced { "the shutdown does not wait".to_owned() } else { format!("still there after {}", span(after)) };
     format!("unable to stop {} gently: {cause}; killing it", unit.name)
+}
+
+pub(super) fn finish_failed(unit: &Unit, cause: &str) -> String {
+    format!("unable to run the finish command of {}: {cause}; going on without it", unit.name)
+}
+
+pub(super) fn killing_finish(unit: &Unit, forced: bool) -> String {
+    let cause = if forced {
+        "the shutdown does not wait".to_owned()
+    } else {
+        format!("it is not done within {}", span(unit.stop_timeout))
+    };
+    format!("unable to wait for the finish command of {}: {cause}; killing it", unit.name)
 }
 
 pub(super) fn stuck(unit: &Unit, pid: Pid) -> String {
@@ -127,7 +141,7 @@ pub(super) const fn asked(wish: Wish) -> &'static str {
 
 fn verb(why: &Why) -> &'static str {
     match why {
-        Why::Ended(_) => "keep up",
+        Why::Ended(_) | Why::Watchdog(_) => "keep up",
         Why::GaveUp { last, .. } => verb(last),
         Why::EarlyEnd(_) | Why::Fork(_) | Why::Exec(_) | Why::StartTimeout(_) => "start",
     }
@@ -141,6 +155,8 @@ pub(super) fn cause(unit: &Unit, why: &Why) -> String {
         Why::Fork(errno) => format!("no process could be made: {}", errno_text(*errno)),
         Why::Exec(error) => not_become(&unit.attributes, *error),
         Why::StartTimeout(limit) => format!("it was not ready within {}", span(*limit)),
+        Why::Watchdog(Some(limit)) => format!("it sent no WATCHDOG=1 for {}", span(*limit)),
+        Why::Watchdog(None) => "it asked for its end (WATCHDOG=trigger)".to_owned(),
         Why::GaveUp { after, within, last } => {
             let failures = if *after == 1 { "failure" } else { "failures" };
             format!("gave up after {after} {failures} in {}: {}", short(*within), cause(unit, last))
@@ -274,6 +290,8 @@ impl Machine {
                     Step::Command(_) => "its stop command runs",
                     Step::Signalled => "the stop signal was sent",
                     Step::Killed(_) => "it was killed",
+                    Step::Finish(_) => "its finish command runs",
+                    Step::FinishKilled(_) => "its finish command was killed",
                 }
                 .to_owned(),
             ),

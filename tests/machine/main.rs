@@ -150,6 +150,67 @@ fn who_gives_up_may_end_the_node_and_says_with_what() {
 }
 
 #[test]
+fn a_finish_command_runs_after_each_end() {
+    let finish = Some(vec!["clean".to_owned()]);
+    let mut scene = Scene::new(vec![
+        Unit { finish: finish.clone(), stop: Some(vec!["undo".into()]), ..unit("a") },
+        Unit { binds: vec![UnitId(0)], finish, stop_timeout: Duration::from_secs(2), ..unit("b") },
+    ]);
+    scene.exec("a").at(10).exec("b").at(100).exit("b", 3).status().at(110).exit_finish("b", 0);
+    scene.tick().exec("b");
+    // The next start is measured from the last one, however long it finishes.
+    scene.at(1_000).killed("b", 11).at(2_000).exit_finish("b", 9).exec("b");
+    scene.no_process_next("b", 12).at(2_500).exit("b", 0).tick().exec_failed("b", 2);
+    scene.at(40_000).tick().exec("b");
+    // It hangs, and is killed.
+    scene.at(50_000).exit("b", 1).tick().killed_finish("b").exec("b");
+    // What is stopped finishes, too, and before what it binds to stops.
+    scene.at(60_000).tell(Event::Shutdown(Goal::Exit)).killed("b", 15).exit_finish("b", 0);
+    scene.killed("a", 9).exec_stop("a").exit_stop("a", 0).exit_finish("a", 0);
+    scene.matches("finish");
+}
+
+#[test]
+fn who_is_done_stays_done_while_it_finishes() {
+    let finish = Some(vec!["clean".to_owned()]);
+    let done = Unit { restart: Restart::OnFailure, ready: Ready::Notify, finish, ..unit("done") };
+    let mut scene = Scene::new(vec![done, Unit { binds: vec![UnitId(0)], ..unit("bound") }]);
+    scene.exec("done").ready("done").exec("bound").at(10).exit("done", 0).at(20).exit_finish("done", 0);
+    // A third request does not wait for it.
+    scene.at(100).tell(Event::Request(Request { unit: UnitId(0), wish: Wish::Restart })).killed("bound", 15);
+    scene.exec("done").exit("done", 1);
+    for _ in 0..3 {
+        scene.tell(Event::Shutdown(Goal::Exit));
+    }
+    scene.killed_finish("done");
+    scene.matches("finish-done");
+}
+
+#[test]
+fn who_is_silent_for_too_long_is_ended() {
+    let watchdog = Some(Duration::from_secs(10));
+    let stop = Some(vec!["undo".to_owned()]);
+    let mut scene = Scene::new(vec![
+        Unit { watchdog, ready: Ready::Notify, stop, ..unit("a") },
+        Unit { watchdog, ..unit("b") },
+        unit("c"),
+    ]);
+    scene.exec("a").exec("b").exec("c").at(5_000).ready("a").says("b", Notice::Watchdog);
+    scene.at(14_000).says("a", Notice::Watchdog);
+    // A wish of its own; then it obeys ABRT, and b does not.
+    scene.at(14_500).says("a", Notice::WatchdogSpan(Duration::from_secs(3)));
+    scene.at(15_000).tick().tick().killed("a", 6).tick().killed("b", 9);
+    scene.tick().exec("a").tick().exec("b");
+    // It says itself that it is beyond help, ready or not, with the key or without it.
+    scene.at(40_000).says("a", Notice::WatchdogTrigger).killed("a", 6);
+    scene.says("c", Notice::WatchdogTrigger).killed("c", 6);
+    // None at all any more; and a shutdown waits for nobody's food.
+    scene.says("b", Notice::WatchdogSpan(Duration::ZERO)).tick().exec("a").ready("a");
+    scene.tell(Event::Shutdown(Goal::Exit)).tick().status();
+    scene.matches("watchdog");
+}
+
+#[test]
 fn a_signal_is_passed_on_as_its_unit_wants_it() {
     let forward = vec![Signal(28), Signal(23), Signal(43)];
     let rewrite = vec![Rewrite { from: Signal(28), to: Some(Signal(10)) }, Rewrite { from: Signal(23), to: None }];

@@ -13,7 +13,7 @@ pub struct Scene {
     machine: Machine,
     now: Time,
     names: Vec<String>,
-    pids: BTreeMap<(u16, bool), Pid>,
+    pids: BTreeMap<(u16, &'static str), Pid>,
     last_pid: i32,
     orphans: usize,
     refuse: BTreeMap<u16, Errno>,
@@ -99,6 +99,29 @@ impl Scene {
     pub fn exit_stop(&mut self, name: &str, code: u8) -> &mut Scene {
         let pid = self.pid(name, Role::Stop);
         self.tell(Event::Exited { pid, how: Ending::Code(code) })
+    }
+
+    pub fn exit_finish(&mut self, name: &str, code: u8) -> &mut Scene {
+        let pid = self.pid(name, Role::Finish);
+        if let Some((aftermath, how)) = self.machine.aftermath(self.id(name)) {
+            let _ = writeln!(
+                self.text,
+                "{:>8} ms  : finish of {name}: {aftermath:?}, {how:?}",
+                self.now.nanos() / 1_000_000
+            );
+        }
+        self.tell(Event::Exited { pid, how: Ending::Code(code) })
+    }
+
+    pub fn killed_finish(&mut self, name: &str) -> &mut Scene {
+        let pid = self.pid(name, Role::Finish);
+        self.tell(Event::Exited { pid, how: Ending::Signal { signal: Signal(9), core: false } })
+    }
+
+    /// The main process says this.
+    pub fn says(&mut self, name: &str, notice: Notice) -> &mut Scene {
+        let pid = self.pid(name, Role::Main).0;
+        self.notify(name, pid, vec![notice])
     }
 
     pub fn killed(&mut self, name: &str, signal: i32) -> &mut Scene {
@@ -206,7 +229,7 @@ impl Scene {
     }
 
     fn pid(&self, name: &str, role: Role) -> Pid {
-        let key = (self.id(name).0, role == Role::Main);
+        let key = (self.id(name).0, word(role));
         *self.pids.get(&key).unwrap_or_else(|| panic!("{name} has no {role:?} process:\n{}", self.text))
     }
 
@@ -233,7 +256,7 @@ impl Scene {
                         Some(errno) => Err(errno),
                         None => {
                             self.last_pid += 1;
-                            self.pids.insert((unit.0, role == Role::Main), Pid(self.last_pid));
+                            self.pids.insert((unit.0, word(role)), Pid(self.last_pid));
                             Ok(Pid(self.last_pid))
                         }
                     };
@@ -248,5 +271,13 @@ impl Scene {
                 | Action::Halt(_) => {}
             }
         }
+    }
+}
+
+fn word(role: Role) -> &'static str {
+    match role {
+        Role::Main => "main",
+        Role::Stop => "stop",
+        Role::Finish => "finish",
     }
 }

@@ -29,6 +29,12 @@ fn speak() {
             let address = address.expect("an address");
             speaker.send_to_addr(b"", &address).expect("nothing said");
             speaker.send_to_addr(text.as_bytes(), &address).expect("said");
+            // It says that it lives, as often as it is to.
+            let pause: Option<u64> = std::env::var("SPEAK_EVERY").ok().and_then(|millis| millis.parse().ok());
+            while let Some(millis) = pause {
+                std::thread::park_timeout(std::time::Duration::from_millis(millis));
+                speaker.send_to_addr(b"WATCHDOG=1", &address).expect("said again");
+            }
         }
         (Err(_), Err(_)) => panic!("no NOTIFY_SOCKET"),
     }

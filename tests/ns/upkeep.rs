@@ -4,8 +4,8 @@ use clusteros_init::control::request::{SIGNAL, number};
 use clusteros_init::sys::signal::queue;
 use clusteros_init::unit::{Request, UnitId, Wish};
 
-use crate::kit::{self, Plan};
-use crate::need;
+use crate::kit::{self, Plan, SOON, wait_until};
+use crate::{need, speaker};
 
 #[test]
 fn giving_up_leaves_the_others_alone() {
@@ -70,4 +70,81 @@ fn a_reload_signal_and_rewritten_signals_arrive() {
     node.wait_state("a", "up");
     assert!(!node.read("out").contains("heard WINCH"), "{}", node.read("out"));
     assert!(node.unit("a").contains("\"restarts\":0"), "{}", node.unit("a"));
+}
+
+/// A finish command that tells what it was told.
+const TELLS: &str = "finish = [\"sh\", \"-c\", \"echo $UNIT $SERVICE_RESULT $EXIT_CODE $EXIT_STATUS >> @/finished; id -u >> @/finished\"]\nuser = 3333\ngroup = 3333\n";
+
+#[test]
+fn a_finish_command_learns_what_happened() {
+    need!("a_finish_command_learns", kit::no_namespaces());
+    let table = format!(
+        "[unit.bad]\nexec = [\"sh\", \"-c\", \"exit 3\"]\nrestart = \"never\"\n{TELLS}\
+         [unit.good]\nexec = [\"true\"]\nrestart = \"never\"\n{TELLS}\
+         [unit.shot]\nexec = [\"sh\", \"-c\", \"kill -KILL $$\"]\nrestart = \"never\"\n{TELLS}\
+         [unit.late]\nexec = [\"sleep\", \"1000\"]\nready = \"notify\"\nstart-timeout = \"50ms\"\nbackoff = \"1h\"\n{TELLS}\
+         [unit.stays]\nexec = [\"sleep\", \"1000\"]\n{TELLS}"
+    );
+    let may_write = "sh -c 'touch @/finished; chmod 666 @/finished; chmod 755 @/. && exec \"$@\"' sh {}";
+    let mut node = Plan::new("finish").table(&table).started_as(may_write).start();
+    for told in
+        ["bad exit-code exited 3", "good success exited 0", "shot signal killed KILL", "late timeout killed TERM"]
+    {
+        node.wait_for("finished", &format!("{told}\n"));
+    }
+    node.wait_state("bad", "failed");
+    node.wait_state("good", "done");
+    node.wait_state("stays", "up");
+    node.signal(15);
+    assert_eq!(node.end(), 0);
+    let told = node.read("finished");
+    assert!(told.contains("stays success killed TERM"), "{told}");
+    assert_eq!(told.matches("3333\n").count(), 5, "{told}");
+}
+
+#[test]
+fn a_finish_command_that_hangs_is_killed() {
+    need!("a_finish_command_that_hangs", kit::no_namespaces());
+    let table = "[unit.a]\nexec = [\"sh\", \"-c\", \"echo run >> @/runs; sleep 1000\"]\nbackoff = \"20ms\"\n\
+                 finish = [\"sh\", \"-c\", \"echo finish >> @/runs; sleep 1000\"]\nstop-timeout = \"200ms\"\n";
+    let mut node = Plan::new("finish-hangs").table(table).start();
+    node.wait_for("runs", "run");
+    node.wait_state("a", "up");
+    kit::kill(node.unit_pid("a").expect("its pid"), 9);
+    node.wait_state("a", "stopping");
+    node.wait_for("out", "unable to wait for the finish command of a: it is not done within 200 ms; killing it");
+    node.wait_for("runs", "run\nfinish\nrun");
+    node.signal(15);
+    assert_eq!(node.end(), 1);
+    assert_eq!(node.read("runs"), "run\nfinish\nrun\nfinish\n");
+}
+
+#[test]
+fn who_is_silent_is_ended_and_who_says_that_it_lives_is_not() {
+    need!("who_is_silent", kit::no_namespaces());
+    let exec = speaker::exec();
+    let told = "[\"sh\", \"-c\", \"echo $$ $WATCHDOG_PID $WATCHDOG_USEC > @/told; exec sleep 1000\"]";
+    let table = format!(
+        "[unit.silent]\nexec = {exec}\nready = \"notify\"\nwatchdog = \"400ms\"\nenv = {{ SPEAK = \"READY=1\" }}\nbackoff = \"1h\"\n\
+         [unit.lives]\nexec = {exec}\nwatchdog = \"2s\"\nenv = {{ SPEAK = \"STATUS=well\", SPEAK_EVERY = \"50\" }}\n\
+         [unit.asks]\nexec = {exec}\nready = \"notify\"\nenv = {{ SPEAK = \"READY=1\\nWATCHDOG=trigger\" }}\nbackoff = \"1h\"\n\
+         [unit.told]\nexec = {told}\nwatchdog = \"1h\"\n\
+         [unit.other]\nexec = [\"sh\", \"-c\", \"env > @/env; exec sleep 1000\"]\n"
+    );
+    let node = Plan::new("watchdog").table(&table).started_as("env WATCHDOG_USEC=1 WATCHDOG_PID=1 {}").start();
+    node.wait_for("out", "unable to keep up silent: it sent no WATCHDOG=1 for 400 ms; ending it with SIGABRT");
+    node.wait_state("silent", "backoff");
+    assert!(node.unit("silent").contains("signal ABRT"), "{}", node.unit("silent"));
+    node.wait_for("out", "unable to keep up asks: it asked for its end (WATCHDOG=trigger); ending it with SIGABRT");
+    node.wait_for("told", "3600000000");
+    let told = node.read("told");
+    let words: Vec<&str> = told.split_whitespace().collect();
+    assert_eq!(words.first(), words.get(1), "{told}");
+    node.wait_for("env", "PATH=");
+    assert!(!node.read("env").contains("WATCHDOG"), "{}", node.read("env"));
+    // Longer than it could be silent.
+    let up = std::time::Instant::now();
+    wait_until("it was up for longer than it may be silent", SOON, || up.elapsed().as_millis() > 2_500);
+    assert!(node.unit("lives").contains("\"restarts\":0"), "{}", node.unit("lives"));
+    node.wait_state("lives", "up");
 }

@@ -4,8 +4,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Action, Ending, Event, Goal, Kill, Kind, Machine, Options, Phase, Pid, Ready, Request, Restart, Role, Scribe,
-    Signal, Snapshot, Target, Then, Time, Unit, UnitId, View, Wish,
+    Action, Ending, Event, Goal, Kill, Kind, Machine, Notice, Options, Phase, Pid, Ready, Request, Restart, Role,
+    Scribe, Signal, Snapshot, Target, Then, Time, Unit, UnitId, View, Wish,
 };
 
 use crate::dice::Dice;
@@ -29,6 +29,8 @@ pub struct Life {
     pub budget: Duration,
     /// By unit: ready, as the events that were delivered say.
     pub up: Vec<bool>,
+    /// By unit: its main process has ended, and its `finish` command was not asked for since.
+    pub owed: Vec<bool>,
     pub main_ended: Option<Ending>,
     /// A unit gave up and ended the node: how it ended last.
     pub cause: Option<Option<Ending>>,
@@ -79,6 +81,7 @@ fn lived(seed: u64, trace: bool, renewal: Renewal) -> Result<(u64, Renewal), Str
         was_stopping: Vec::new(),
         budget,
         up: vec![false; table.units.len()],
+        owed: vec![false; table.units.len()],
         main_ended: None,
         cause: None,
         halted: false,
@@ -206,12 +209,25 @@ impl Life {
                 }
                 Some(*pid)
             }
+            Event::ExecFailed { pid, .. } => {
+                if let Some(process) = self.world.processes.get_mut(&pid.0) {
+                    process.not_execed = true;
+                }
+                None
+            }
             Event::Execed { pid } => {
                 self.note_ready(*pid, Ready::Exec);
                 None
             }
-            Event::Notify { pid, .. } => {
-                self.note_ready(*pid, Ready::Notify);
+            Event::Notify { pid, notices, .. } => {
+                if notices.contains(&Notice::Ready) {
+                    self.note_ready(*pid, Ready::Notify);
+                }
+                if notices.contains(&Notice::Watchdog)
+                    && let Some(process) = self.world.processes.get_mut(&pid.0)
+                {
+                    process.fed = Some(self.now);
+                }
                 None
             }
             Event::Shutdown(_) => {
@@ -262,13 +278,17 @@ impl Life {
         let Some(id) = process.unit.filter(|_| process.role == Role::Main) else { return };
         let unit = &self.world.table.units[id.index()];
         if unit.kind == Kind::Service && unit.ready == by {
-            self.up[id.index()] = true;
+            let was_up = std::mem::replace(&mut self.up[id.index()], true);
+            if let Some(process) = self.world.processes.get_mut(&pid.0).filter(|_| !was_up) {
+                process.fed = Some(self.now);
+            }
         }
     }
 
     fn note_exit(&mut self, pid: Pid, how: Ending) {
         let Some(process) = self.world.processes.get(&pid.0) else { return };
         let Some(id) = process.unit.filter(|_| process.role == Role::Main) else { return };
+        self.owed[id.index()] = self.world.table.units[id.index()].finish.is_some() && !process.not_execed;
         let unit = &self.world.table.units[id.index()];
         let success = how == Ending::Code(0) || (!unit.success_exit.is_empty() && how == Ending::Code(3));
         let stays = match (unit.kind, unit.restart) {
@@ -313,6 +333,7 @@ impl Life {
         match action {
             Action::Spawn { unit, role } => {
                 self.check_spawn(unit, role)?;
+                self.owed[unit.index()] &= role != Role::Finish;
                 let outcome = self.world.spawn(self.now, unit, role);
                 self.machine.handle(self.now, Event::Spawned { unit, role, outcome });
             }
@@ -363,8 +384,19 @@ impl Life {
         if let Some(pid) = self.world.process_of(id, role) {
             return Err(format!("a second {role:?} process of {} beside {pid:?}", unit.name));
         }
-        if role == Role::Stop {
-            return Ok(());
+        match role {
+            Role::Stop => return Ok(()),
+            Role::Finish if unit.finish.is_none() || !self.owed[id.index()] => {
+                return Err(format!("{} finishes, and its main process did not end", unit.name));
+            }
+            Role::Finish if self.over_budget() => {
+                return Err(format!("{} finishes in a shutdown that kills", unit.name));
+            }
+            Role::Finish => return Ok(()),
+            Role::Main if self.owed[id.index()] => {
+                return Err(format!("{} starts, and its finish command did not run", unit.name));
+            }
+            Role::Main => {}
         }
         // A logd that a reload was starting again comes back for the lines of the shutdown.
         if self.shutdowns > 0 && !unit.last {
@@ -377,8 +409,8 @@ impl Life {
             let pid = self.world.process_of(other, role)?;
             self.world.processes.get(&pid.0).filter(|_| state(&self.world.table.units[other.index()].name) != "stuck")
         };
-        if runs(id, Role::Stop).is_some() {
-            return Err(format!("{} starts while its stop command runs", unit.name));
+        if runs(id, Role::Stop).is_some() || runs(id, Role::Finish).is_some() {
+            return Err(format!("{} starts while its stop or finish command runs", unit.name));
         }
         for (at, other) in self.world.table.units.iter().enumerate() {
             if other.binds.contains(&id) && runs(UnitId(at as u16), Role::Main).is_some() {
@@ -408,6 +440,14 @@ impl Life {
             return Err(format!("{signal:?} to {pid:?}, which is no unit's process"));
         };
         let unit = &self.world.table.units[id.index()];
+        if signal == Signal(6) {
+            let silent = process.fed.is_none_or(|fed| self.now.since(fed) >= unit.watchdog.unwrap_or(Duration::MAX));
+            return if silent || process.triggered {
+                Ok(())
+            } else {
+                Err(format!("{} is ended by its watchdog, which was fed", unit.name))
+            };
+        }
         if tables::PASSED.contains(&signal) {
             return Ok(());
         }

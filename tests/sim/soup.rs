@@ -82,6 +82,8 @@ fn renew(machine: &mut Machine, dice: &mut Dice) -> Result<(), String> {
     Ok(())
 }
 
+const ROLES: [Role; 3] = [Role::Main, Role::Stop, Role::Finish];
+
 fn pid(dice: &mut Dice) -> Pid {
     Pid(dice.below(12) as i32 - 1)
 }
@@ -92,8 +94,8 @@ fn unit(dice: &mut Dice) -> UnitId {
 
 fn event(dice: &mut Dice) -> Event {
     match dice.below(14) {
-        0 => Event::Spawned { unit: unit(dice), role: dice.pick(&[Role::Main, Role::Stop]), outcome: Ok(pid(dice)) },
-        1 => Event::Spawned { unit: unit(dice), role: dice.pick(&[Role::Main, Role::Stop]), outcome: Err(Errno(12)) },
+        0 => Event::Spawned { unit: unit(dice), role: dice.pick(&ROLES), outcome: Ok(pid(dice)) },
+        1 => Event::Spawned { unit: unit(dice), role: dice.pick(&ROLES), outcome: Err(Errno(12)) },
         2 => Event::Forwarded(Signal(dice.next() as i32)),
         3 => Event::Execed { pid: pid(dice) },
         4 => Event::ExecFailed { pid: pid(dice), error: stopped(dice) },
@@ -113,6 +115,8 @@ fn event(dice: &mut Dice) -> Event {
                 Notice::Status("\u{1b}[2J".into()),
                 Notice::ExtendTimeout(Duration::from_nanos(dice.next())),
                 Notice::Stopping,
+                if dice.chance(50) { Notice::Watchdog } else { Notice::WatchdogTrigger },
+                Notice::WatchdogSpan(Duration::from_nanos(dice.next() >> dice.below(64))),
                 Notice::Ready,
             ];
             Event::Notify { unit: unit(dice), pid: pid(dice), notices }

@@ -64,6 +64,12 @@ pub fn unit(dice: &mut Dice, at: u16) -> Unit {
         let within = Duration::from_millis(1 + dice.below(60_000));
         unit.give_up = Some(GiveUp { after: 1 + dice.below(6) as u32, within, then });
     }
+    if dice.chance(20) {
+        unit.finish = Some(vec!["finish".into()]);
+    }
+    if dice.chance(15) && unit.kind == Kind::Service {
+        unit.watchdog = Some(Duration::from_millis(10_000 + dice.below(30_000)));
+    }
     if dice.chance(30) {
         unit.reload_signal = Some(Signal(1));
     }

@@ -16,6 +16,8 @@ enum Deed {
     Exec,
     FailExec(Errno),
     Ready,
+    Feed,
+    Trigger,
     Chat,
     Leave(u8),
     Crash(u8),
@@ -37,6 +39,12 @@ pub struct Process {
     pub told: bool,
     /// Sleeps in the kernel: nothing ends it.
     pub stuck: bool,
+    /// Its exec failed, and that was told.
+    pub not_execed: bool,
+    /// When it last said that it is ready or lives.
+    pub fed: Option<Time>,
+    /// It asked for its end.
+    pub triggered: bool,
     /// How long after SIGTERM it goes; `None`: never.
     obeys: Option<Duration>,
     deeds: Vec<(Time, Deed)>,
@@ -106,6 +114,9 @@ impl World {
             told: false,
             stuck: !self.calm && !last && self.dice.chance(2),
             obeys: if self.calm || !self.dice.chance(10) { Some(self.short()) } else { None },
+            not_execed: false,
+            fed: None,
+            triggered: false,
             deeds: Vec::new(),
         };
         let mut at = now + Duration::from_micros(1 + self.dice.below(3000));
@@ -116,10 +127,13 @@ impl World {
         } else {
             process.deeds.push((at, Deed::Exec));
             let unit = self.table.units[id.index()].clone();
-            let ends = role == Role::Stop || unit.kind == Kind::Oneshot;
+            let ends = role != Role::Main || unit.kind == Kind::Oneshot;
             if role == Role::Main && unit.ready == Ready::Notify && !ends && (self.calm || self.dice.chance(85)) {
                 at = at + self.short();
                 process.deeds.push((at, Deed::Ready));
+            }
+            if role == Role::Main && unit.watchdog.is_some() && (self.calm || self.dice.chance(85)) {
+                process.deeds.push((at, Deed::Feed));
             }
             let restart_always = unit.restart == clusteros_init::unit::Restart::Always;
             if ends {
@@ -135,6 +149,7 @@ impl World {
                     4 => Deed::Orphan,
                     5 => Deed::Chat,
                     6 => Deed::Starve,
+                    7 => Deed::Trigger,
                     _ => Deed::Crash(9),
                 };
                 process.deeds.push((at, deed));
@@ -142,6 +157,7 @@ impl World {
                 process.deeds.push((at + self.short(), Deed::Leave(0)));
             }
         }
+        process.deeds.sort_by_key(|(at, _)| *at);
         self.processes.insert(self.last_pid, process);
         Ok(Pid(self.last_pid))
     }
@@ -242,6 +258,23 @@ impl World {
                         events.push(Event::Notify { unit, pid: Pid(pid), notices: vec![Notice::Ready] });
                         None
                     }
+                    Deed::Feed => {
+                        let unit = process.unit.expect("only units notify");
+                        events.push(Event::Notify { unit, pid: Pid(pid), notices: vec![Notice::Watchdog] });
+                        let span = self.table.units[unit.index()].watchdog.unwrap_or(Duration::from_secs(60));
+                        if self.calm || self.dice.chance(90) {
+                            process.deeds.push((now + span / 2, Deed::Feed));
+                            process.deeds.sort_by_key(|(at, _)| *at);
+                        }
+                        None
+                    }
+                    Deed::Trigger => {
+                        let unit = process.unit.expect("only units notify");
+                        let notices = vec![Notice::Watchdog, Notice::WatchdogTrigger];
+                        events.push(Event::Notify { unit, pid: Pid(pid), notices });
+                        process.triggered = true;
+                        None
+                    }
                     Deed::Chat => {
                         let unit = process.unit.expect("only units notify");
                         let notices = vec![
@@ -285,9 +318,10 @@ impl World {
         let stuck = self.dice.chance(5);
         let until = now + Duration::from_millis(self.dice.below(60_000));
         let deeds = if self.dice.chance(50) && !stuck { vec![(until, Deed::Leave(0))] } else { Vec::new() };
-        let role = Role::Main;
+        let (unit, role, zombie, told) = (None, Role::Main, None, false);
+        let (not_execed, fed, triggered) = (false, None, false);
         self.processes
-            .insert(pid, Process { unit: None, role, cgroup, zombie: None, told: false, stuck, obeys, deeds });
+            .insert(pid, Process { unit, role, cgroup, zombie, told, stuck, not_execed, fed, triggered, obeys, deeds });
     }
 
     /// From here on everything goes well; what is stuck comes loose.
@@ -299,10 +333,11 @@ impl World {
                 process.deeds = vec![(now + Duration::from_millis(1), Deed::Die(Signal(9)))];
             }
             process.obeys = Some(Duration::from_millis(10));
-            process.deeds.retain(|(_, deed)| matches!(deed, Deed::Exec | Deed::Leave(_) | Deed::Die(_)));
+            process.deeds.retain(|(_, deed)| matches!(deed, Deed::Exec | Deed::Feed | Deed::Leave(_) | Deed::Die(_)));
             // Who was silent so far speaks at last.
             if process.unit.is_some() && process.role == Role::Main && process.zombie.is_none() {
                 process.deeds.push((now + Duration::from_secs(4), Deed::Ready));
+                process.deeds.push((now + Duration::from_secs(4), Deed::Feed));
                 process.deeds.sort_by_key(|(at, _)| *at);
             }
         }

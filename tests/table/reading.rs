@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clusteros_init::unit::attributes::{Attributes, EnvFile, Limit, UNLIMITED, Who};
-use clusteros_init::unit::keys::{KEYS, help};
+use clusteros_init::unit::keys::KEYS;
+use clusteros_init::unit::manual::help;
 use clusteros_init::unit::read::{MOST, read};
 use clusteros_init::unit::{
     Backoff, ExitRule, GiveUp, Kill, Kind, Log, Need, Ready, Restart, Signal, Table, Then, UnitId, When,
@@ -131,6 +132,8 @@ fn every_key() {
         kill = "main"
         log = { size = "64K", keep = 0x0a }
         env = { A = "1", B = "" }
+        finish = ["prog", "--clean"]
+        watchdog = "20s"
         reload-signal = "HUP"
         give-up = { after = 3, within = "1m", then = "reboot" }
         forward = ["WINCH", "RTMIN+9"]
@@ -163,6 +166,8 @@ fn every_key() {
     assert_eq!(all.kill, Kill::Main);
     assert_eq!(all.log, Log::File { size: 65_536, keep: 10 });
     assert_eq!(all.env.get("B").map(String::as_str), Some(""));
+    assert_eq!(all.finish.as_deref(), Some(&["prog".to_owned(), "--clean".to_owned()][..]));
+    assert_eq!(all.watchdog, Some(Duration::from_secs(20)));
     assert_eq!(all.reload_signal, Some(Signal(1)));
     assert_eq!(all.give_up, Some(GiveUp { after: 3, within: Duration::from_secs(60), then: Then::Reboot }));
     assert_eq!(all.forward, [Signal(28), Signal(43)]);

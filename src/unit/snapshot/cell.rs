@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use super::super::attributes::Stage;
 use super::super::event::{Ending, Errno, SpawnError};
+use super::super::finish::Aftermath;
 use super::super::give_up::Failures;
 use super::super::history::{History, Milestones, Transition};
-use super::super::state::{Cell, State, Step, Stop, Why};
+use super::super::policy::Policy;
+use super::super::state::{Cell, Sequel, State, Step, Stop, Why};
 use super::super::time::Time;
+use super::super::watchdog::Watchdog;
 use super::page::Page;
 use super::{NOBODY, pass_tally};
 
@@ -33,6 +36,8 @@ pub(super) fn pass_cell(cell: &mut Cell, page: &mut Page<'_>) {
         exec_error,
         status,
         foreign_said,
+        aftermath,
+        watchdog: Watchdog { span, until, asked: watchdog_asked },
         asked,
         history,
     } = cell;
@@ -58,6 +63,10 @@ pub(super) fn pass_cell(cell: &mut Cell, page: &mut Page<'_>) {
     page.perhaps("exec-error", exec_error, SpawnError::exec(Errno(0)), pass_spawn_error);
     page.may("status", status);
     page.may("foreign-said", foreign_said);
+    pass_aftermath(aftermath, page);
+    page.may("watchdog", span);
+    page.may("watchdog-until", until);
+    page.may("watchdog-asked", watchdog_asked);
     pass_tally(asked, page);
     pass_history(history, page);
 }
@@ -84,9 +93,13 @@ fn pass_state(state: &mut State, page: &mut Page<'_>) {
             "starting" => State::Starting { pid: None, deadline: None },
             "up" => State::Up { pid: NOBODY },
             "done" => State::Done,
-            "stopping" => {
-                State::Stopping(Stop { main: None, step: Step::Signalled, deadline: Time::ZERO, failure: None })
-            }
+            "stopping" => State::Stopping(Stop {
+                main: None,
+                step: Step::Signalled,
+                deadline: Time::ZERO,
+                sequel: None,
+                ended: None,
+            }),
             "stuck" => State::Stuck { pid: NOBODY },
             "failed" => State::Failed(BLANK),
             _ => return false,
@@ -114,28 +127,57 @@ fn pass_state(state: &mut State, page: &mut Page<'_>) {
 const BLANK: Why = Why::Fork(Errno(0));
 
 fn pass_stop(stop: &mut Stop, page: &mut Page<'_>) {
-    let Stop { main, step, deadline, failure } = stop;
+    let Stop { main, step, deadline, sequel, ended } = stop;
     page.may("main", main);
     let word = match step {
         Step::Command(_) => "command",
         Step::Signalled => "signalled",
         Step::Killed(_) => "killed",
+        Step::Finish(_) => "finish",
+        Step::FinishKilled(_) => "finish-killed",
     };
     page.word("step", word, &mut |read| {
         *step = match read {
             "command" => Step::Command(None),
             "signalled" => Step::Signalled,
             "killed" => Step::Killed(None),
+            "finish" => Step::Finish(None),
+            "finish-killed" => Step::FinishKilled(NOBODY),
             _ => return false,
         };
         true
     });
     match step {
-        Step::Command(pid) | Step::Killed(pid) => page.may("command", pid),
+        Step::Command(pid) | Step::Killed(pid) | Step::Finish(pid) => page.may("command", pid),
+        Step::FinishKilled(pid) => page.must("command", pid),
         Step::Signalled => {}
     }
     page.must("deadline", deadline);
-    page.perhaps("failure", failure, BLANK, pass_why);
+    page.perhaps("sequel", sequel, Sequel { policy: Policy::Retry, why: BLANK }, pass_sequel);
+    page.may("ended", ended);
+}
+
+fn pass_sequel(sequel: &mut Sequel, page: &mut Page<'_>) {
+    let Sequel { policy, why } = sequel;
+    let word = |policy: Policy| match policy {
+        Policy::Done => "done",
+        Policy::Retry => "retry",
+        Policy::Fail => "fail",
+    };
+    page.word("policy", word(*policy), &mut |read| {
+        let known = [Policy::Done, Policy::Retry, Policy::Fail].into_iter().find(|policy| word(*policy) == read);
+        known.inspect(|known| *policy = *known).is_some()
+    });
+    page.part("why", &mut |page| pass_why(why, page));
+}
+
+fn pass_aftermath(aftermath: &mut Option<Aftermath>, page: &mut Page<'_>) {
+    page.perhaps("aftermath", aftermath, Aftermath::Success, |aftermath, page| {
+        page.word("is", aftermath.word(), &mut |read| {
+            let known = Aftermath::ALL.into_iter().find(|known| known.word() == read);
+            known.inspect(|known| *aftermath = *known).is_some()
+        });
+    });
 }
 
 fn pass_why(why: &mut Why, page: &mut Page<'_>) {
@@ -145,6 +187,7 @@ fn pass_why(why: &mut Why, page: &mut Page<'_>) {
         Why::Fork(_) => "fork",
         Why::Exec(_) => "exec",
         Why::StartTimeout(_) => "start-timeout",
+        Why::Watchdog(_) => "watchdog",
         Why::GaveUp { .. } => "gave-up",
     };
     page.word("is", word, &mut |read| {
@@ -154,6 +197,7 @@ fn pass_why(why: &mut Why, page: &mut Page<'_>) {
             "fork" => BLANK,
             "exec" => Why::Exec(SpawnError::exec(Errno(0))),
             "start-timeout" => Why::StartTimeout(Duration::ZERO),
+            "watchdog" => Why::Watchdog(None),
             "gave-up" => Why::GaveUp { after: 0, within: Duration::ZERO, last: Box::new(BLANK) },
             _ => return false,
         };
@@ -164,6 +208,7 @@ fn pass_why(why: &mut Why, page: &mut Page<'_>) {
         Why::Fork(errno) => page.must("errno", errno),
         Why::Exec(error) => pass_spawn_error(error, page),
         Why::StartTimeout(limit) => page.must("limit", limit),
+        Why::Watchdog(limit) => page.may("limit", limit),
         Why::GaveUp { after, within, last } => {
             page.must("after", after);
             page.must("within", within);

@@ -145,8 +145,8 @@ impl<'a> Snapshot<'a> {
             if let Some(refusal) = refusal {
                 return Err(refusal);
             }
-            let taken = |pid: Pid| cells.iter().any(|other| [other.main_pid(), other.stop_pid()].contains(&Some(pid)));
-            if [cell.main_pid(), cell.stop_pid()].into_iter().flatten().any(taken) {
+            let taken = |pid: Pid| cells.iter().any(|other| other.role(pid).is_some());
+            if cell.processes().into_iter().filter_map(|(_, pid)| pid).any(taken) {
                 return Err(format!("a process of unit {} is another unit's, too", unit.name));
             }
             cells.push(cell);
@@ -217,9 +217,10 @@ pub fn pass_role(role: &mut Role, page: &mut Page<'_>) {
     let word = |role: Role| match role {
         Role::Main => "main",
         Role::Stop => "stop",
+        Role::Finish => "finish",
     };
     page.word("role", word(*role), &mut |read| {
-        let known = [Role::Main, Role::Stop].into_iter().find(|role| word(*role) == read);
+        let known = [Role::Main, Role::Stop, Role::Finish].into_iter().find(|role| word(*role) == read);
         known.inspect(|known| *role = *known).is_some()
     });
 }
