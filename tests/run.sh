@@ -31,7 +31,7 @@ fail() {
 
 # COMMAND:PACKAGE
 tools=(
-    cc:gcc readelf:binutils serf:serf wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static
+    cc:gcc c++:g++ readelf:binutils serf:serf wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static
     qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod shellcheck:shellcheck unshare:util-linux jq:jq
     tini:tini dumb-init:dumb-init catatonit:catatonit strace:strace scriptreplay:bsdutils zsh:zsh fish:fish groff:groff-base
 )
@@ -139,7 +139,7 @@ rung_style() {
 rung_unit() { tests --lib -- --nocapture; }
 
 # Tests that need nothing of the host, beside the simulation.
-pure=(machine table)
+pure=(machine properties table)
 
 rung_sim() {
     local name arguments=()
@@ -148,6 +148,7 @@ rung_sim() {
     done
     tests --no-fail-fast "${arguments[@]}" -- --nocapture
     SIM_LIVES=${SIM_LIVES:-1000000} tests --profile sim --no-default-features --test sim -- --nocapture
+    script tests/fuzz/run.sh
 }
 
 # All others that Cargo.toml lists, so that none is forgotten.

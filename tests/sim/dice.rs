@@ -1,15 +1,27 @@
-//! SplitMix64: the same seed, the same lifetime.
+//! SplitMix64: the same seed, the same lifetime. Before it come the numbers that were dealt, if any were: whoever makes those
+//! fewer and smaller makes the lifetime shorter.
 
-pub struct Dice(u64);
+pub struct Dice {
+    seed: u64,
+    dealt: Vec<u64>,
+}
 
 impl Dice {
     pub fn new(seed: u64) -> Dice {
-        Dice(seed)
+        Dice { seed, dealt: Vec::new() }
+    }
+
+    pub fn dealt(mut numbers: Vec<u64>) -> Dice {
+        numbers.reverse();
+        Dice { seed: 0, dealt: numbers }
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        if let Some(number) = self.dealt.pop() {
+            return number;
+        }
+        self.seed = self.seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.seed;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)

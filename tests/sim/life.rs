@@ -64,8 +64,16 @@ pub fn live_renewed(seed: u64) -> Result<u64, String> {
     Ok(count)
 }
 
+/// Lives one life of the dice.
+pub fn live_dice(dice: Dice, trace: bool) -> Result<u64, String> {
+    lived_dice(dice, 0, trace, Renewal::default()).map(|(steps, _)| steps)
+}
+
 fn lived(seed: u64, trace: bool, renewal: Renewal) -> Result<(u64, Renewal), String> {
-    let mut dice = Dice::new(seed);
+    lived_dice(Dice::new(seed), seed, trace, renewal)
+}
+
+fn lived_dice(mut dice: Dice, seed: u64, trace: bool, renewal: Renewal) -> Result<(u64, Renewal), String> {
     let table = tables::table(&mut dice);
     let skips =
         table.units.iter().map(|unit| (!unit.main && !unit.last && dice.chance(5)).then(|| "no".into())).collect();

@@ -12,8 +12,8 @@ use crate::dice::Dice;
 use crate::tables;
 
 /// One machine and a few hundred random events. `Err` says what went wrong.
-pub fn stir(seed: u64) -> Result<(), String> {
-    let mut dice = Dice::new(seed);
+pub fn stir(mut dice: Dice) -> Result<(), String> {
+    let seed = dice.next();
     let table = tables::table(&mut dice);
     let options = Options { seed, budget: Duration::from_millis(dice.below(20_000)), goal: Goal::Exit };
     let mut now = Time::ZERO;
