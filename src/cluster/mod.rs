@@ -3,6 +3,7 @@
 //! [`member::verify`] judges one member by itself, [`Roster`] all of them beside each other. What is not [`Verified`] has
 //! no function that turns it into a peer.
 
+pub mod k3s;
 pub mod member;
 pub mod roster;
 

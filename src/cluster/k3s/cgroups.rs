@@ -1,0 +1,131 @@
+//! Items 4 to 9: cgroups. Emptying the container's root cgroup is PID 1's: here it is only looked at.
+
+use super::finding::{Act, Finding, Need};
+use super::judge::{Judge, Title};
+use super::mounts::covering;
+
+/// Where the cgroups are.
+const ROOT: &str = "/sys/fs/cgroup";
+/// What k3s refuses to start without (pkg/cgroups and pkg/daemons/agent of k3s).
+const NEEDED: &[&str] = &["cpu", "cpuset", "memory", "pids"];
+
+pub(super) fn all(judge: &Judge<'_>) -> Vec<Finding> {
+    let unified = unified(judge);
+    if unified.is_obstacle() {
+        let titles = [
+            Title(4, "controllers", Need::Must),
+            Title(5, "evacuated", Need::Must),
+            Title(6, "init-scope", Need::Should),
+            Title(7, "cgroup-namespace", Need::Must),
+        ];
+        let mut all: Vec<_> = titles.into_iter().map(|title| title.moot("see cgroup-v2")).collect();
+        all.push(super::plan::environment(judge));
+        all.push(unified);
+        return all;
+    }
+    vec![
+        controllers(judge),
+        evacuated(judge),
+        init_scope(judge),
+        namespace(judge),
+        super::plan::environment(judge),
+        unified,
+    ]
+}
+
+/// Whether the cgroups are the host's own, not this container's.
+fn is_hosts(judge: &Judge<'_>) -> Option<String> {
+    let cgroup = &judge.facts.cgroup;
+    if !judge.facts.container
+        || cgroup.kernel_root && cgroup.first == "/init.scope" && cgroup.own.starts_with("/init.scope")
+    {
+        return None;
+    }
+    let root = covering(&judge.facts.mounts, ROOT).map_or("", |mount| mount.root.as_str());
+    let strange = |path: &str| !matches!(path, "/" | "/init.scope");
+    match (root, cgroup.first.as_str()) {
+        ("/", first) if strange(first) => Some(format!("PID 1 is in {first}, so this is the host's tree")),
+        ("/", _) => None,
+        (other, _) => Some(format!("{ROOT} is {other:?} of the host's tree")),
+    }
+}
+
+fn namespace(judge: &Judge<'_>) -> Finding {
+    let title = Title(7, "cgroup-namespace", Need::Must);
+    match is_hosts(judge) {
+        Some(seen) => title.cannot(
+            seen,
+            "the host's cgroups are in the container: start it with --cgroupns=private and without -v /sys/fs/cgroup",
+        ),
+        None if judge.facts.container => title.fine("the container has a tree of its own"),
+        None => title.fine("the tree is this machine's"),
+    }
+}
+
+fn controllers(judge: &Judge<'_>) -> Finding {
+    let title = Title(4, "controllers", Need::Must);
+    let cgroup = &judge.facts.cgroup;
+    let missing: Vec<_> = NEEDED.iter().copied().filter(|name| !cgroup.controllers.contains(*name)).collect();
+    if !missing.is_empty() {
+        let remedy = if judge.facts.user_namespace {
+            "delegate them to the user on the host: Delegate=cpu cpuset io memory pids in user@.service.d/delegate.conf"
+        } else if judge.facts.container {
+            "start the container with --cgroupns=private --privileged, on a host whose own cgroup has them"
+        } else {
+            "take cgroup_disable= from the kernel's command line, or build a kernel with them"
+        };
+        return title.cannot(format!("{ROOT} lacks {}", missing.join(", ")), remedy);
+    }
+    if covering(&judge.facts.mounts, ROOT).is_some_and(super::mounts::Mount::read_only) {
+        let remedy = "start the container with --privileged, or with --cap-add SYS_ADMIN and --cgroupns=private";
+        return judge.todo(title, &format!("{ROOT} is read-only"), vec![Act::Writable(ROOT)], remedy);
+    }
+    title.fine(format!("{} are there", NEEDED.join(", ")))
+}
+
+fn evacuated(judge: &Judge<'_>) -> Finding {
+    let title = Title(5, "evacuated", Need::Must);
+    let cgroup = &judge.facts.cgroup;
+    if is_hosts(judge).is_some() {
+        return title.moot("see cgroup-namespace");
+    }
+    if cgroup.kernel_root {
+        return title.fine("this is the kernel's root cgroup, where processes may stay");
+    }
+    let remedy = "PID 1 does it: start the container with clusteros-init as its first process, --cgroupns=private and --privileged";
+    if cgroup.processes > 0 {
+        return title
+            .cannot(format!("{} processes are in the root cgroup, so no pod can be", cgroup.processes), remedy);
+    }
+    let missing: Vec<_> = NEEDED.iter().copied().filter(|name| !cgroup.enabled.contains(*name)).collect();
+    if missing.is_empty() {
+        title.fine("the root cgroup is empty, and its controllers are handed on")
+    } else {
+        title.cannot(format!("the root cgroup does not hand on {}", missing.join(", ")), remedy)
+    }
+}
+
+/// k3s looks at where PID 1 and itself are: at other names it moves itself into /k3s, out of the unit's cgroup.
+fn init_scope(judge: &Judge<'_>) -> Finding {
+    let title = Title(6, "init-scope", Need::Should);
+    let cgroup = &judge.facts.cgroup;
+    if is_hosts(judge).is_some() {
+        return title.moot("see cgroup-namespace");
+    }
+    if matches!(cgroup.first.as_str(), "/" | "/init.scope") && !cgroup.own.contains(".scope") {
+        return title.fine(format!("PID 1 is in {}, k3s in {}", cgroup.first, cgroup.own));
+    }
+    let seen = format!("PID 1 is in {}, k3s in {}, so k3s would move itself", cgroup.first, cgroup.own);
+    judge.told(title, &seen, "kubelet-arg", format!("kubelet-cgroups={}", cgroup.own))
+}
+
+fn unified(judge: &Judge<'_>) -> Finding {
+    let title = Title(9, "cgroup-v2", Need::Must);
+    if judge.facts.cgroup.unified {
+        return title.fine("the host has cgroup v2");
+    }
+    title.cannot(
+        "the host has cgroup v1, or both, and kubelet 1.35 refuses it",
+        "start the host with systemd.unified_cgroup_hierarchy=1 or cgroup_no_v1=all on its kernel's command line",
+    )
+}

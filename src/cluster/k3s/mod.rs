@@ -1,0 +1,25 @@
+//! k3s on a node of the cluster: what it needs of its surroundings, as findings ([`plan()`]: [`Facts`] in, values out), and
+//! what it is started with (role, configuration, token, environment). `agent::k3s` gathers the facts and performs the acts.
+
+pub mod cgroups;
+pub mod configuration;
+pub mod environment;
+pub mod facts;
+pub mod finding;
+pub mod host;
+pub mod judge;
+pub mod kernel;
+pub mod keys;
+pub mod mounts;
+pub mod network;
+pub mod plan;
+pub mod ranges;
+pub mod role;
+pub mod storage;
+pub mod table;
+pub mod token;
+
+pub use facts::Facts;
+pub use finding::{Act, Finding, Need, State};
+pub use plan::plan;
+pub use role::Role;
