@@ -27,19 +27,25 @@ impl Node {
     }
 
     fn obey(&mut self, received: Received) {
-        let name = unit::signal::name(Signal(received.signal));
+        // A text only for who is told: most signals are told to nobody.
+        let name = || unit::signal::name(Signal(received.signal));
         match meaning(received.signal, self.mode) {
             Meaning::Child => {}
             Meaning::Shutdown(goal) => {
                 if !self.ignored.hushed(time(), received.signal) {
-                    log::info!("pid {} user {} asks to shut down ({name})", received.pid, received.user);
+                    log::info!("pid {} user {} asks to shut down ({})", received.pid, received.user, name());
                 }
                 self.tell(Event::Shutdown(goal));
             }
             Meaning::Status => self.report.ask(received.value == Some(QUIET)),
             Meaning::Reload => {
                 if !self.ignored.hushed(time(), received.signal) {
-                    log::info!("pid {} user {} asks to reload the unit table ({name})", received.pid, received.user);
+                    log::info!(
+                        "pid {} user {} asks to reload the unit table ({})",
+                        received.pid,
+                        received.user,
+                        name()
+                    );
                 }
                 self.ask_reload();
             }
@@ -48,9 +54,9 @@ impl Node {
             Meaning::Forward => self.forward(received.signal),
             Meaning::Ignore(_) | Meaning::NotYet(_) if self.ignored.hushed(time(), received.signal) => {}
             Meaning::Ignore(reason) => {
-                log::info!("{name} from pid {} user {} is ignored: {reason}", received.pid, received.user);
+                log::info!("{} from pid {} user {} is ignored: {reason}", name(), received.pid, received.user);
             }
-            Meaning::NotYet(what) => log::warn!("unable to {what}: this version cannot; {name} is ignored"),
+            Meaning::NotYet(what) => log::warn!("unable to {what}: this version cannot; {} is ignored", name()),
         }
     }
 
