@@ -12,6 +12,7 @@ pub mod request;
 pub mod show;
 pub mod signal;
 pub mod status;
+pub mod usage;
 pub mod wrap;
 
 pub use change::{Change, Reload};

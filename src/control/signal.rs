@@ -38,6 +38,31 @@ pub enum Meaning {
     NotYet(&'static str),
 }
 
+impl Meaning {
+    /// What PID 1 does, in words.
+    pub fn words(self) -> String {
+        match self {
+            Meaning::Shutdown(Goal::Exit) => "orderly shutdown".to_owned(),
+            Meaning::Shutdown(Goal::PowerOff) => "orderly shutdown, then power off".to_owned(),
+            Meaning::Shutdown(Goal::Reboot) => "orderly shutdown, then reboot".to_owned(),
+            Meaning::Shutdown(Goal::Halt) => "orderly shutdown, then halt".to_owned(),
+            Meaning::Status => "write the status document and print the status table".to_owned(),
+            Meaning::Reload => "read the unit table again, and do what differs".to_owned(),
+            Meaning::Request => "take the request that is queued beside it".to_owned(),
+            Meaning::Child => "reap a child that has ended".to_owned(),
+            Meaning::Forward => "pass it on".to_owned(),
+            Meaning::Ignore(why) => format!("nothing: {why}"),
+            Meaning::NotYet(what) => format!("nothing: this version is unable to {what}"),
+        }
+    }
+}
+
+/// Every signal that means something to PID 1 where there is a unit table: its number, and what it does in a container and on a
+/// machine.
+pub fn table() -> impl Iterator<Item = (i32, Meaning, Meaning)> {
+    MEANINGS.iter().map(|row| (row.signal, row.container, row.appliance))
+}
+
 /// Queued beside `USR1` by who will read the document: the log is spared a table at every health check.
 pub const QUIET: i32 = 1;
 

@@ -32,6 +32,8 @@ pub(super) enum Call {
     Units(Whom),
     /// For this shell.
     Completions(String),
+    /// The page with this name.
+    Man(String),
     Request(Demand),
     Shutdown {
         goal: Goal,

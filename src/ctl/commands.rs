@@ -4,6 +4,7 @@ use super::call::{self, Call, Whom};
 use super::code::{ABSENT, CONFIGURATION, DOWN, NO, OK, USAGE};
 use super::completions::SHELLS;
 use super::logs::Wanted;
+use super::man::PAGES;
 use super::typed::Typed;
 use crate::unit::{Goal, Wish};
 
@@ -236,6 +237,21 @@ zsh's fpath, or into ~/.config/fish/completions/initctl.fish.",
         operands: Operands::Word { label: "bash|zsh|fish", words: || SHELLS.to_vec(), needed: true },
         codes: &[],
         read: |_, typed| Ok(Call::Completions(typed.word())),
+    },
+    Command {
+        names: &["man"],
+        brief: "a man page",
+        text: "\
+Prints the page of a program, or of the unit table, in roff: initctl man units | man -l - shows it. Without a name it is the \
+page of initctl.",
+        options: &[],
+        operands: Operands::Word {
+            label: "initctl|clusteros-init|logd|units",
+            words: || PAGES.map(|(name, ..)| name).to_vec(),
+            needed: false,
+        },
+        codes: &[],
+        read: |_, typed| Ok(Call::Man(typed.word())),
     },
     Command {
         names: &["help"],

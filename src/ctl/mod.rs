@@ -10,6 +10,7 @@ mod document;
 mod draw;
 mod logs;
 mod look;
+mod man;
 mod page;
 mod picture;
 mod reel;
@@ -43,6 +44,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Call::Status(asked)) => turn::run(&asked),
         Ok(Call::Units(of)) => turn::names(&of),
         Ok(Call::Completions(shell)) => shown(&completions::script(&shell)),
+        Ok(Call::Man(name)) => shown(&man::page(&name)),
         Ok(Call::Request(demand)) => request::ask(&demand),
         Ok(Call::Shutdown { goal, of }) => request::shut_down(goal, &of),
         Err(mistake) => {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 
+use crate::control::usage;
 use crate::sys::signal::Entry;
 use crate::sys::{descriptor, power, process, renewal, signal};
 use crate::unit::{Signal, Table, Unit};
@@ -93,7 +94,7 @@ pub fn run() -> u8 {
         Act::Help | Act::Version | Act::License | Act::Check | Act::ReadTable if machine => {
             be(options, place, entry, inherited, parent)
         }
-        Act::Help => print(options::HELP),
+        Act::Help => print(&usage::help()),
         Act::Version => print(version),
         Act::License => print(concat!("clusteros-init is under ", env!("CARGO_PKG_LICENSE"), "\n")),
         Act::Check => check(&options),

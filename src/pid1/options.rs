@@ -57,38 +57,6 @@ pub enum Act {
     Check,
 }
 
-/// The text of `--help`.
-pub const HELP: &str = "\
-usage: clusteros-init [options] [--] [COMMAND ARGUMENT...]
-
-PID 1 for a container or a machine. With a command it runs that command, passes
-signals on, reaps, and ends with its status. With a unit table
-(/etc/cluster-os/units.toml, then units.d/*.toml) it starts and keeps the units
-of the table; with both, the command is the unit `main`.
-
-  --units FILE      read this table instead
-  --check           read the table, say every mistake in it, start nothing
-  --mode MODE       container or appliance, instead of finding out
-  -v, --verbose     say more: what happens; twice: every signal and orphan, too
-  -s                adopt orphans (done anyway where this is not PID 1)
-  -l, -L            name the licence
-  -V, --version     print the version
-  -h, --help        print this text
-
-With a command and no table, as tini, dumb-init and catatonit have them:
-
-  -g                pass signals to the command's process group (the default)
-  -c, --single-child   pass signals to the command alone
-  -r, --rewrite FROM:TO   pass TO when FROM comes; 0 for TO: pass nothing
-  -e STATUS         exit with 0 when the command exits with STATUS
-  --kill-after TIME kill a command that is still there TIME after a TERM
-  -p SIGNAL         get SIGNAL when our own parent ends
-  -w                warn of every orphan that is reaped
-  -P                no command: reap until TERM or INT
-
--r and -e may be given more than once; signals are names or numbers.
-";
-
 /// What `--version` prints where this program is called `name`. `docker info` takes nothing but tini's own words from its
 /// `docker-init`, and catatonit speaks them, too; a version with dots in it would not be taken after `git.`.
 pub fn version(name: &OsStr) -> &'static str {

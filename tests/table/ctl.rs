@@ -109,7 +109,7 @@ fn help_and_version() {
     assert_golden("help.txt", &out);
     let mut pages = String::new();
     for command in
-        ["status", "start", "shutdown", "logs", "graph", "boot-chart", "check", "list", "completions", "help"]
+        ["status", "start", "shutdown", "logs", "graph", "boot-chart", "check", "list", "completions", "man", "help"]
     {
         let (code, out, err) = said(&[command, "--help"]);
         assert_eq!((code, err.as_str()), (0, ""), "{command}");

@@ -8,6 +8,8 @@ mod golden;
 #[cfg(feature = "ctl")]
 mod logs;
 #[cfg(feature = "ctl")]
+mod man;
+#[cfg(feature = "ctl")]
 mod pictures;
 mod reading;
 mod shipped;
