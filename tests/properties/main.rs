@@ -8,6 +8,8 @@ mod dice;
 #[path = "../sim/life.rs"]
 #[expect(dead_code, reason = "seeded lives are for tests/sim")]
 mod life;
+#[path = "../sim/reload.rs"]
+mod reload;
 #[path = "../sim/soup.rs"]
 mod soup;
 #[path = "../sim/tables.rs"]

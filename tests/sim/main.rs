@@ -1,7 +1,7 @@
 //! Seeded lifetimes of a node on a fake kernel.
 //!
 //! `SIM_LIVES` sets how many (100,000 by default, a million under tests/run.sh), `SIM_SEED` replays one with a trace. A
-//! seed that once failed is kept in `seeds.txt`.
+//! seed that once failed is kept in `seeds.txt`. tests/properties and tests/fuzz have the same modules.
 
 #[expect(dead_code, reason = "dealt numbers are for tests/properties and tests/fuzz")]
 mod dice;
