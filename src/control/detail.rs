@@ -147,6 +147,7 @@ mod tests {
             written: 1_700_000_001_000,
             requests: Requests::default(),
             table: Default::default(),
+            renewals: crate::control::Renewals::default(),
             units: vec![unit.clone(), wg0.clone()],
         };
         for limit in 60..100 {

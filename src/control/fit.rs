@@ -127,6 +127,7 @@ mod tests {
             written: 273_600_000,
             requests: Requests::default(),
             table: Default::default(),
+            renewals: crate::control::Renewals::default(),
             units: vec![
                 unit("web", "up", None),
                 unit(&"n".repeat(64), "starting", Some("not ready yet")),

@@ -8,6 +8,7 @@ pub mod fit;
 pub mod json;
 pub mod line;
 pub mod outcome;
+pub mod renewal;
 pub mod request;
 pub mod show;
 pub mod signal;
@@ -17,6 +18,7 @@ pub mod wrap;
 
 pub use change::{Change, Reload};
 pub use outcome::{Outcome, outcome};
+pub use renewal::{Renewals, Trial};
 pub use signal::{Meaning, Mode, meaning};
 pub use status::{Node, Status, UnitStatus};
 pub use wrap::{Recipient, Wrap};

@@ -91,6 +91,7 @@ mod tests {
             written: 0,
             requests: Requests::default(),
             table: Default::default(),
+            renewals: crate::control::Renewals::default(),
             units: vec![unit],
         }
     }

@@ -26,6 +26,8 @@ pub enum Meaning {
     Status,
     /// Read the table again, and put it in the place of the running one.
     Reload,
+    /// Go on as the program that is now where ours was.
+    Renew,
     /// One request to a unit; which one tells the number queued beside it ([`super::request`]).
     Request,
     /// A child has ended. PID 1 looks for ended children after every wait, so there is nothing to do besides.
@@ -34,8 +36,6 @@ pub enum Meaning {
     Forward,
     /// Do nothing, and log this reason.
     Ignore(&'static str),
-    /// Designed, and not in this version: log `unable to` with this, and do nothing.
-    NotYet(&'static str),
 }
 
 impl Meaning {
@@ -48,11 +48,11 @@ impl Meaning {
             Meaning::Shutdown(Goal::Halt) => "orderly shutdown, then halt".to_owned(),
             Meaning::Status => "write the status document and print the status table".to_owned(),
             Meaning::Reload => "read the unit table again, and do what differs".to_owned(),
+            Meaning::Renew => "go on as the program that is now in its place".to_owned(),
             Meaning::Request => "take the request that is queued beside it".to_owned(),
             Meaning::Child => "reap a child that has ended".to_owned(),
             Meaning::Forward => "pass it on".to_owned(),
             Meaning::Ignore(why) => format!("nothing: {why}"),
-            Meaning::NotYet(what) => format!("nothing: this version is unable to {what}"),
         }
     }
 }
@@ -100,14 +100,13 @@ const MEANINGS: &[Row] = &[
     Row { signal: RTMIN + 5, container: Meaning::Shutdown(Goal::Exit), appliance: Meaning::Shutdown(Goal::Reboot) },
     Row { signal: libc::SIGUSR1, container: Meaning::Status, appliance: Meaning::Status },
     Row { signal: libc::SIGHUP, container: Meaning::Reload, appliance: Meaning::Reload },
-    Row { signal: libc::SIGUSR2, container: NO_REEXEC, appliance: NO_REEXEC },
+    Row { signal: libc::SIGUSR2, container: Meaning::Renew, appliance: Meaning::Renew },
     Row { signal: request::SIGNAL, container: Meaning::Request, appliance: Meaning::Request },
     Row { signal: libc::SIGCHLD, container: Meaning::Child, appliance: Meaning::Child },
 ];
 
 const NOT_ON_A_MACHINE: &str = "it does not end a machine; RTMIN+4 or PWR powers off, INT reboots";
 const NOTHING_TO_PASS_IT_TO: &str = "this is a pause without a command; TERM or INT ends it";
-const NO_REEXEC: Meaning = Meaning::NotYet("start PID 1 anew in place");
 
 /// The signal that asks for a shutdown with this goal; in a container they all ask for the same.
 pub const fn asking(goal: Goal) -> i32 {
@@ -189,7 +188,7 @@ mod tests {
             assert_eq!(meaning(libc::SIGCHLD, mode), Meaning::Child);
             assert_eq!(meaning(42, mode), Meaning::Request);
             assert_eq!(meaning(libc::SIGHUP, mode), Meaning::Reload);
-            assert!(matches!(meaning(libc::SIGUSR2, mode), Meaning::NotYet(_)));
+            assert_eq!(meaning(libc::SIGUSR2, mode), Meaning::Renew);
             for signal in [libc::SIGWINCH, libc::SIGALRM, libc::SIGCONT, libc::SIGTSTP, 34, 64, 99] {
                 assert_eq!(meaning(signal, mode), Meaning::Forward, "{signal}");
             }

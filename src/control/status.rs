@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::change::Reload;
 use super::json::Object;
+use super::renewal::Renewals;
 use crate::unit::signal;
 use crate::unit::{Ending, Goal, Phase, Tally, Time, Transition, View};
 
@@ -28,6 +29,8 @@ pub struct Node {
     pub requests: Tally,
     /// What became of the last reload of the table.
     pub table: Reload,
+    /// How PID 1 went on so far.
+    pub renewals: Renewals,
 }
 
 /// The document.
@@ -57,6 +60,9 @@ pub struct Status {
     /// What became of the last reload of the table.
     #[serde(default)]
     pub table: Reload,
+    /// How PID 1 went on as another program, or after it had broken.
+    #[serde(default)]
+    pub renewals: Renewals,
     /// The units in the order of the table: a unit's place is its number in a request.
     pub units: Vec<UnitStatus>,
 }
@@ -160,6 +166,7 @@ impl Status {
                 refusal: node.requests.refusal.clone(),
             },
             table: node.table.clone(),
+            renewals: node.renewals.clone(),
             units: views.iter().map(|view| UnitStatus::new(view, node.started, now, wall)).collect(),
         }
     }
@@ -178,6 +185,7 @@ impl Status {
             .number("written", Some(self.written))
             .object("requests", self.requests.object())
             .object("table", self.table.object(self.generation))
+            .object("renewals", self.renewals.object())
             .lines("units", self.units.iter().map(UnitStatus::object))
             .finish();
         text.push('\n');

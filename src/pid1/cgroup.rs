@@ -50,6 +50,21 @@ impl Cgroups {
         cgroups
     }
 
+    /// What another program knew of them: their directory, if there is one, and how many processes of each unit the kernel had
+    /// killed for want of memory when it was started.
+    pub fn take_over(root: Option<String>, killed: Vec<(String, u64)>) -> Cgroups {
+        let done = |root: String| Division::Done { root: root.into(), refused: Vec::new() };
+        let mut cgroups = Cgroups::new(root.map(done));
+        cgroups.killed = killed.into_iter().collect();
+        cgroups
+    }
+
+    /// What another program takes over.
+    pub fn estate(&self) -> (Option<String>, Vec<(String, u64)>) {
+        let killed = self.killed.iter().map(|(unit, count)| (unit.clone(), *count));
+        (self.root().map(|root| root.to_string_lossy().into_owned()), killed.collect())
+    }
+
     fn root(&self) -> Option<&Path> {
         match &self.division {
             Division::Done { root, .. } => Some(root),

@@ -27,12 +27,26 @@ pub const PUBLISHED: &str = "table";
 pub type Texts = Vec<(String, String)>;
 
 /// Where the running table came from.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Source {
     /// `--units FILE`; none: the usual files.
     pub chosen: Option<PathBuf>,
     /// The files as they were read; empty if no file made the table.
     pub texts: Texts,
+    /// The same of tables before it that have units which are not down yet, newest first.
+    pub former: Vec<Texts>,
+}
+
+impl Source {
+    /// Another table runs, and these units of tables before it are not down yet.
+    pub fn replace(&mut self, texts: Texts, behind: &[String]) {
+        let before = std::mem::replace(&mut self.texts, texts);
+        self.former.insert(0, before);
+        self.former.retain(|texts| {
+            !behind.is_empty()
+                && table(texts).is_ok_and(|table| table.units.iter().any(|unit| behind.contains(&unit.name)))
+        });
+    }
 }
 
 /// Reads the files of the table: `chosen` alone, or the usual ones. Empty if there are none.

@@ -4,10 +4,10 @@
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use crate::sys::{Errno, descriptor, memory, renewal};
+use crate::sys::{Errno, descriptor, memory};
 use crate::unit::{Log, Moves, Table, Unit, UnitId};
 
-use super::say;
+use super::{estate, say};
 
 /// The name under which PID 1's own lines are logged.
 const OWN: &str = "init";
@@ -53,9 +53,48 @@ impl Logs {
             .ok();
         let mut logs = Logs { pipes: vec![own], stage };
         logs.complete(table)?;
-        // Should we break and `logd` end after that, a unit that writes must wait, not die of SIGPIPE.
-        renewal::keep_open(logs.readers());
         Ok(logs)
+    }
+
+    /// The pipes of another program and the memory of `logd`, which `take` takes over.
+    ///
+    /// # Errors
+    /// What `take` says.
+    pub fn take_over(
+        pipes: Vec<estate::Pipe>,
+        stage: Option<RawFd>,
+        take: impl Fn(RawFd) -> Result<OwnedFd, String>,
+    ) -> Result<Logs, String> {
+        let pipe = |estate::Pipe { unit, name, size, keep, read, write }: estate::Pipe| {
+            let owner = match unit {
+                Some(unit) => Owner::Unit(unit),
+                None if name == OWN => Owner::Own,
+                None => Owner::Gone,
+            };
+            let write = write.map(&take).transpose()?;
+            Ok(Pipe { owner, name, log: Log::File { size, keep }, read: take(read)?, write })
+        };
+        let pipes = pipes.into_iter().map(pipe).collect::<Result<_, String>>()?;
+        Ok(Logs { pipes, stage: stage.map(take).transpose()? })
+    }
+
+    /// What another program takes over.
+    pub fn estate(&self) -> Vec<estate::Pipe> {
+        let pipe = |Pipe { owner, name, log, read, write }: &Pipe| {
+            let Log::File { size, keep } = *log else { return None };
+            let unit = match owner {
+                Owner::Unit(unit) => Some(*unit),
+                Owner::Own | Owner::Gone => None,
+            };
+            let (read, write) = (read.as_raw_fd(), write.as_ref().map(AsRawFd::as_raw_fd));
+            Some(estate::Pipe { unit, name: name.clone(), size, keep, read, write })
+        };
+        self.pipes.iter().filter_map(pipe).collect()
+    }
+
+    /// The memory of `logd`.
+    pub fn stage(&self) -> Option<RawFd> {
+        self.stage.as_ref().map(AsRawFd::as_raw_fd)
     }
 
     /// A pipe for each unit that needs one and has none. Whether there is a new one.
@@ -114,7 +153,6 @@ impl Logs {
                 pipe.write = None;
             }
         }
-        renewal::keep_open(self.readers());
         news
     }
 

@@ -5,23 +5,25 @@
 
 use std::ffi::{CString, OsString};
 use std::fs;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{IntoRawFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
 
-use crate::control::usage;
+use crate::control::{Wrap, usage};
 use crate::sys::signal::Entry;
-use crate::sys::{descriptor, power, process, renewal, signal};
-use crate::unit::{Signal, Table, Unit};
+use crate::sys::{self, descriptor, power, process, signal};
+use crate::unit::Table;
 
 pub mod boot;
 pub mod cgroup;
 pub mod conditions;
+pub mod deaths;
 pub mod division;
 pub mod drill;
+mod estate;
 pub mod files;
 pub mod halt;
 pub mod ignored;
@@ -31,8 +33,10 @@ pub mod options;
 pub mod place;
 pub mod reader;
 pub mod reload;
+mod renewal;
 pub mod request;
 pub mod rescue;
+mod resume;
 pub mod say;
 pub mod signals;
 pub mod spawn;
@@ -42,6 +46,8 @@ pub mod turn;
 
 use options::{Act, Options};
 use place::Place;
+use renewal::{Call, RESUME, Renewal};
+use turn::Node;
 
 /// Exit statuses beside the command's own.
 mod exit {
@@ -60,7 +66,9 @@ pub fn run() -> u8 {
     // Nothing may come before this: the kernel throws away what is sent to a PID 1 that neither blocks nor handles it.
     let entry = signal::enter();
     descriptor::fill_stdio();
-    let inherited = descriptor::adopt_inherited();
+    // What another program left open for us is named in its snapshot.
+    let renewed = std::env::args_os().nth(1).is_some_and(|word| word.as_bytes().starts_with(RESUME.as_bytes()));
+    let inherited = if renewed { Vec::new() } else { descriptor::adopt_inherited() };
     say::start(LevelFilter::Info);
     let parent = process::parent();
     let place = place::find();
@@ -68,7 +76,7 @@ pub fn run() -> u8 {
     let own = arguments.next();
     let version = options::version(own.as_deref().unwrap_or_default());
     let own = own.and_then(|path| CString::new(path.into_vec()).ok());
-    if let Err(errno) = renewal::keep_program(own.as_deref()) {
+    if let Err(errno) = sys::renewal::keep_program(own.as_deref()) {
         log::warn!("unable to keep our own program open: {}; a broken init reaps in place", errno.desc());
     }
     let options = match options::read(arguments) {
@@ -83,37 +91,75 @@ pub fn run() -> u8 {
             return exit::USAGE;
         }
     };
+    if let Some(number) = options.could_resume {
+        return resume::check(number, options);
+    }
+    let call = Call::new(std::env::args_os());
     let machine = place == Place::Appliance;
     let place = options.place.unwrap_or(place);
     if place == Place::Appliance {
         // Where it is refused, Ctrl-Alt-Del restarts at once, as the kernel does it without us.
         let _ = power::take_ctrl_alt_del();
     }
+    let given = Given { entry, inherited, parent };
     let status = match options.act {
         // A machine has an init, whatever its kernel's command line asks for.
         Act::Help | Act::Version | Act::License | Act::Check | Act::ReadTable if machine => {
-            be(options, place, entry, inherited, parent)
+            be(options, place, call, given)
         }
         Act::Help => print(&usage::help()),
         Act::Version => print(version),
         Act::License => print(concat!("clusteros-init is under ", env!("CARGO_PKG_LICENSE"), "\n")),
         Act::Check => check(&options),
         Act::Rescue => rescue::reap(place),
-        Act::ReadTable => read_table(&options, place, entry),
-        Act::Run => be(options, place, entry, inherited, parent),
+        Act::ReadTable => read_table(&options, place, given.entry),
+        Act::Run => be(options, place, call, given),
     };
     // The end of PID 1 is a kernel panic.
     if machine { rescue::reap(place) } else { status }
 }
 
-fn be(options: Options, place: Place, entry: Entry, inherited: Vec<RawFd>, parent: i32) -> u8 {
-    rescue::arm(place);
-    // Only a rescue that could not be run as a program of its own comes back here.
-    panic::catch_unwind(AssertUnwindSafe(|| live(options, place, entry, inherited, parent)))
-        .unwrap_or_else(|_| rescue::reap(place))
+/// What this process was given at its start.
+struct Given {
+    entry: Entry,
+    inherited: Vec<RawFd>,
+    parent: i32,
 }
 
-fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<RawFd>, parent: i32) -> u8 {
+fn be(mut options: Options, place: Place, call: Call, given: Given) -> u8 {
+    rescue::arm(place);
+    let resume = options.resume.take();
+    // Only a rescue that could not be run as a program of its own comes back here.
+    panic::catch_unwind(AssertUnwindSafe(|| match resume {
+        Some(number) => go_on(number, options, place, call),
+        None => live(options, place, call, given),
+    }))
+    .unwrap_or_else(|_| rescue::reap(place))
+}
+
+/// Goes on where another program left.
+fn go_on(number: RawFd, options: Options, place: Place, call: Call) -> u8 {
+    let drill = options.drill;
+    match resume::go_on(number, options, call) {
+        Ok((node, wrap)) => to_its_end(node, wrap, drill),
+        Err(why) => {
+            sys::renewal::resume_with(None);
+            log::error!("unable to go on: {why}; keeping the children and reaping, no unit is started again");
+            rescue::reap(place)
+        }
+    }
+}
+
+fn to_its_end(mut node: Node, wrap: Option<Wrap>, drill: bool) -> u8 {
+    let mut verdict = node.run(drill);
+    if let Some(wrap) = wrap {
+        verdict.status = wrap.status(verdict.status);
+    }
+    halt::halt(verdict)
+}
+
+fn live(mut options: Options, place: Place, call: Call, given: Given) -> u8 {
+    let Given { entry, mut inherited, parent } = given;
     let mut command = std::mem::take(&mut options.command);
     if place == Place::Appliance && !command.is_empty() {
         // A kernel passes on words of its own command line that it does not understand.
@@ -166,7 +212,7 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
         }
         (Ok(None), Place::Appliance) => {
             log::error!("unable to find {}; starting a shell on the console alone", files::TABLE);
-            Some((console(), Vec::new()))
+            Some(console())
         }
         (Ok(loaded), _) => loaded,
         (Err(mistakes), Place::Container) => {
@@ -186,41 +232,50 @@ fn live(mut options: Options, place: Place, entry: Entry, mut inherited: Vec<Raw
     }
     let logd = table.as_ref().and_then(|_| logd());
     let null = fs::File::options().read(true).write(true).open("/dev/null").ok();
-    let wrap = if table.is_none() {
-        options.switch(|name| std::env::var_os(name));
-        // Its output is the command's own.
-        log::set_max_level(options.level());
-        Some(std::mem::take(&mut options.wrap))
-    } else {
+    let wrap = wrapping(&mut options, table.is_some());
+    let table = assemble(table.unwrap_or_default(), logd.as_deref(), &command, wrap.as_ref());
+    let outfit = spawn::Outfit::new(entry, command, inherited, null.map(IntoRawFd::into_raw_fd));
+    let source = files::Source { chosen: options.units.take(), texts, former: Vec::new() };
+    let cgroups = cgroup::Cgroups::new(wrap.is_none().then(|| division::divide(place == Place::Appliance)));
+    let renewal = Renewal::new(call, logd, None);
+    match Node::new(table, source, outfit, place, wrap.clone(), cgroups, renewal) {
+        Ok(node) => {
+            node.publish();
+            to_its_end(node, wrap, options.drill)
+        }
+        Err(errno) => {
+            log::error!("unable to read signals: {}; nothing was started", errno.desc());
+            exit::INTERNAL
+        }
+    }
+}
+
+/// How a command is wrapped; none where there is a unit table. What is logged follows from it.
+fn wrapping(options: &mut Options, has_table: bool) -> Option<Wrap> {
+    if has_table {
         if options.verbose > 0 {
             log::set_max_level(LevelFilter::Debug);
         }
-        None
-    };
-    let table = table.unwrap_or_default();
+        return None;
+    }
+    options.switch(|name| std::env::var_os(name));
+    // Its output is the command's own.
+    log::set_max_level(options.level());
+    Some(std::mem::take(&mut options.wrap))
+}
+
+/// The table with the units that we add to it.
+fn assemble(table: Table, logd: Option<&str>, command: &[OsString], wrap: Option<&Wrap>) -> Table {
     let table = match logd {
-        Some(path) => table.with_logd(vec![path, "--dir".to_owned(), LOGS.to_owned(), "--stdout".to_owned()]),
+        Some(path) => table.with_logd([path, "--dir", LOGS, "--stdout"].map(str::to_owned).to_vec()),
         None => table,
     };
     let typed = command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let mut table = table.with_main(typed);
-    if let (Some(wrap), Some(main)) = (&wrap, table.units.last_mut()) {
+    if let (Some(wrap), Some(main)) = (wrap, table.units.last_mut()) {
         wrap.shape(main);
     }
-    let cgroups = cgroup::Cgroups::new(wrap.is_none().then(|| division::divide(place == Place::Appliance)));
-    let outfit = spawn::Outfit::new(entry, command, inherited, null.as_ref().map(AsRawFd::as_raw_fd));
-    let source = files::Source { chosen: options.units.take(), texts };
-    let mut verdict = match turn::Node::new(table, source, outfit, place, wrap.clone(), cgroups) {
-        Ok(mut node) => node.run(options.drill),
-        Err(errno) => {
-            log::error!("unable to read signals: {}; nothing was started", errno.desc());
-            return exit::INTERNAL;
-        }
-    };
-    if let Some(wrap) = wrap {
-        verdict.status = wrap.status(verdict.status);
-    }
-    halt::halt(verdict)
+    table
 }
 
 /// `--read-table`.
@@ -254,7 +309,7 @@ fn last_good() -> (Table, files::Texts) {
         }
         Ok(_) | Err(_) => {
             log::error!("unable to find a last good unit table; starting a shell on the console alone");
-            (console(), Vec::new())
+            console()
         }
     }
 }
@@ -299,15 +354,17 @@ fn logd() -> Option<String> {
 }
 
 /// What a machine without a table gets: a shell, if there is one.
-fn console() -> Table {
-    let shell = "exec /bin/sh -i </dev/console >/dev/console 2>&1";
-    let exec = ["/bin/sh", "-c", shell].map(str::to_owned).to_vec();
-    let mut unit = Unit::new("console", exec);
-    // A shell with a person at it ignores TERM.
-    unit.stop_signal = Signal(nix::libc::SIGHUP);
-    let units = if Path::new("/bin/sh").exists() { vec![unit] } else { Vec::new() };
-    Table { units }
+fn console() -> (Table, files::Texts) {
+    let text = if Path::new("/bin/sh").exists() { CONSOLE } else { "" };
+    let texts = vec![("the console".to_owned(), text.to_owned())];
+    (files::table(&texts).unwrap_or_default(), texts)
 }
+
+/// A shell with a person at it ignores TERM.
+const CONSOLE: &str = r#"[unit.console]
+exec = ["/bin/sh", "-c", "exec /bin/sh -i </dev/console >/dev/console 2>&1"]
+stop-signal = "HUP"
+"#;
 
 fn print(text: &str) -> u8 {
     // To stdout, as asked for; that nobody reads it is not worth a word.

@@ -2,9 +2,10 @@
 //! that counts.
 
 use std::fs;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
+use super::estate::Socket;
 use super::say;
 use crate::sys::socket::NotifySocket;
 use crate::unit::{Event, Moves, Pid, Ready, Table, UnitId, notify};
@@ -83,6 +84,30 @@ impl Channels {
         while let Some(at) = self.0.iter().position(|channel| channel.unit == unit) {
             self.0.remove(at).close();
         }
+    }
+
+    /// The sockets of another program, which `take` takes over.
+    ///
+    /// # Errors
+    /// What `take` says.
+    pub fn take_over(
+        sockets: Vec<Socket>,
+        take: impl Fn(RawFd) -> Result<OwnedFd, String>,
+    ) -> Result<Channels, String> {
+        let channel = |Socket { unit, path, number }: Socket| {
+            Ok(Channel { unit, path: path.into(), socket: NotifySocket::from(take(number)?) })
+        };
+        sockets.into_iter().map(channel).collect::<Result<_, _>>().map(Channels)
+    }
+
+    /// What another program takes over.
+    pub fn estate(&self) -> Vec<Socket> {
+        let socket = |Channel { unit, path, socket }: &Channel| Socket {
+            unit: *unit,
+            path: path.to_string_lossy().into_owned(),
+            number: socket.as_raw_fd(),
+        };
+        self.0.iter().map(socket).collect()
     }
 
     /// The unit's `NOTIFY_SOCKET`: a path, or `@` and a name that is none.

@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::vec::IntoIter;
@@ -31,6 +32,10 @@ pub struct Options {
     pub wrapping: Option<String>,
     /// What this process gets when its own parent ends.
     pub parent_death: Option<Signal>,
+    /// By ourselves: go on from the snapshot in this descriptor.
+    pub resume: Option<RawFd>,
+    /// By ourselves: say whether we could.
+    pub could_resume: Option<RawFd>,
     /// How often `-v` was typed.
     pub verbose: usize,
     /// What the environment says of the least level of the log, as tini counts: 0 errors, 1 warnings, 2 information, 3 all.
@@ -154,6 +159,14 @@ impl Reader {
                 });
                 return Ok(());
             }
+            "resume" => {
+                self.options.resume = Some(number(&self.value(&option, value)?)?);
+                return Ok(());
+            }
+            "check-snapshot" => {
+                self.options.could_resume = Some(number(&self.value(&option, value)?)?);
+                return Ok(());
+            }
             "rewrite" => return self.valued(&option, 'r', value),
             "kill-after" => return self.valued(&option, 'k', value),
             _ if value.is_some() => return Err(unknown(&format!("--{}", String::from_utf8_lossy(text)))),
@@ -235,6 +248,12 @@ impl Reader {
         self.options.act = act;
         Ok(())
     }
+}
+
+/// The number of a descriptor.
+fn number(text: &OsStr) -> Result<RawFd, String> {
+    let number = text.to_str().and_then(|text| text.parse().ok()).filter(|number| *number > 2);
+    number.ok_or_else(|| "unable to read the option --resume: it is no descriptor".to_owned())
 }
 
 fn unknown(option: &str) -> String {

@@ -14,6 +14,7 @@ use super::place::Place;
 use super::spawn::Outfit;
 use super::{conditions, say};
 use crate::sys::attire::Failure;
+use crate::sys::store::Birth;
 use crate::sys::{Errno, descriptor, memory, process, spawn};
 use crate::unit::words::{ending, errno_text};
 use crate::unit::{self, Ending};
@@ -61,7 +62,7 @@ impl Reader {
         }
         let mut programs = vec![c"/proc/self/exe".to_owned()];
         programs.extend(std::env::args_os().next().and_then(|own| CString::new(own.into_vec()).ok()));
-        let made = spawn::spawn(&outfit.own(programs, &words, found.as_raw_fd())?)?;
+        let made = spawn::spawn(&outfit.own(programs, &words, found.as_raw_fd())?, &Birth::default())?;
         Ok(Reader { pid: made.pid, exec: made.exec, found })
     }
 

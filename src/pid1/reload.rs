@@ -70,7 +70,7 @@ impl Node {
         if self.logs.renumber(&moves, table) {
             self.machine.renew_own();
         }
-        self.source.texts = texts;
+        self.source.replace(texts, &self.machine.behind());
         Ok(differences)
     }
 
@@ -79,6 +79,7 @@ impl Node {
             differences.iter().filter(|found| found.fate != Fate::Same).map(Change::new).collect();
         let generation = self.report.reloaded(changes);
         self.publish();
+        self.keep();
         log::info!("the unit table was read again: {}; generation {generation}", summary(differences));
         self.tell(Event::Tick);
     }

@@ -22,7 +22,8 @@ const LAST_WAIT: Duration = Duration::from_millis(500);
 /// The exit status: an internal error.
 const STATUS: u8 = 70;
 
-/// From now on a panic or a fault is said in one line, and then this process becomes a bare reaper under the same pid.
+/// From now on a panic or a fault is said in one line, and then this process goes on from the last snapshot, if there is one,
+/// or becomes a bare reaper under the same pid.
 pub fn arm(place: Place) {
     renewal::renew_on_fault(call(place), super::say::console());
     std::panic::set_hook(Box::new(move |panic| {
@@ -30,23 +31,23 @@ pub fn arm(place: Place) {
         let cause = panic.payload();
         let cause = cause.downcast_ref::<&str>().copied().or(cause.downcast_ref::<String>().map(String::as_str));
         let at = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        let next = if renewal::resumes() {
+            "taking up where it was"
+        } else {
+            "keeping the children and reaping, no unit is started again"
+        };
         super::say::text(&format!(
-            "{}: error: unable to go on: {}{at}; keeping the children and reaping, no unit is started again\n",
+            "{}: error: unable to go on: {}{at}; {next}\n",
             super::say::PROGRAM,
             cause.unwrap_or("a panic"),
         ));
-        become_reaper(place);
+        let errno = renewal::renew();
+        super::say::text(&format!(
+            "{}: warning: unable to run our own program again: {}; reaping in the broken one\n",
+            super::say::PROGRAM,
+            errno.desc()
+        ));
     }));
-}
-
-/// Becomes the reaper in a fresh image of our own program; returns only if there is none.
-pub fn become_reaper(place: Place) {
-    let errno = renewal::renew(&call(place));
-    super::say::text(&format!(
-        "{}: warning: unable to run our own program again: {}; reaping in the broken one\n",
-        super::say::PROGRAM,
-        errno.desc()
-    ));
 }
 
 /// The arguments that make our program the reaper.

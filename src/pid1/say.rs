@@ -46,6 +46,21 @@ pub fn to_pipe(pipe: RawFd) {
     PIPE.store(pipe, Ordering::Relaxed);
 }
 
+/// Whether lines go to `logd`.
+pub fn to_logd() -> bool {
+    PIPE.load(Ordering::Relaxed) != -1
+}
+
+/// How many lines were lost since the last one that went through.
+pub fn lost() -> u32 {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// So many lines were lost before.
+pub fn resume(lost: u32) {
+    LOST.fetch_add(lost, Ordering::Relaxed);
+}
+
 /// Sends lines to our stderr again.
 pub fn to_console() {
     PIPE.store(-1, Ordering::Relaxed);

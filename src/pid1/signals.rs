@@ -49,14 +49,19 @@ impl Node {
                 }
                 self.ask_reload();
             }
+            Meaning::Renew => {
+                if !self.ignored.hushed(time(), received.signal) {
+                    log::info!("pid {} user {} asks to be renewed ({})", received.pid, received.user, name());
+                }
+                self.ask_renewal();
+            }
             Meaning::Request => self.take_request(received),
             Meaning::Forward if self.wrap.shuts_down(received.signal) => self.tell(Event::Shutdown(Goal::Exit)),
             Meaning::Forward => self.forward(received.signal),
-            Meaning::Ignore(_) | Meaning::NotYet(_) if self.ignored.hushed(time(), received.signal) => {}
+            Meaning::Ignore(_) if self.ignored.hushed(time(), received.signal) => {}
             Meaning::Ignore(reason) => {
                 log::info!("{} from pid {} user {} is ignored: {reason}", name(), received.pid, received.user);
             }
-            Meaning::NotYet(what) => log::warn!("unable to {what}: this version cannot; {} is ignored", name()),
         }
     }
 

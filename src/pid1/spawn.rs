@@ -87,6 +87,34 @@ impl Outfit {
         }
     }
 
+    /// What we were given that the command gets: its signals, its descriptors.
+    pub fn given(&self) -> (Entry, &[RawFd]) {
+        (self.entry, &self.inherited)
+    }
+
+    /// A program that says nothing, with our environment and `keep` open.
+    ///
+    /// # Errors
+    /// `EINVAL` if a variable has a zero byte in it.
+    pub fn plain(&self, candidates: Vec<CString>, arguments: Vec<CString>, keep: Vec<RawFd>) -> Result<Program, Errno> {
+        Ok(Program {
+            candidates,
+            arguments,
+            environment: self
+                .environment
+                .iter()
+                .map(|(name, value)| assignment(name, value))
+                .collect::<Result<_, _>>()?,
+            own_pid: None,
+            stdio: [self.null; 3],
+            keep,
+            signals: Entry::default(),
+            ours_ignored: self.entry.ignored,
+            foreground: false,
+            attire: Attire::default(),
+        })
+    }
+
     /// The descriptors of the command are no longer ours to keep.
     pub fn hand_over(&mut self) {
         descriptor::close_inherited(std::mem::take(&mut self.inherited));
@@ -121,22 +149,9 @@ impl Outfit {
     /// # Errors
     /// `EINVAL` if there is a zero byte in a word.
     pub fn own(&self, candidates: Vec<CString>, words: &[OsString], output: RawFd) -> Result<Program, Errno> {
-        Ok(Program {
-            candidates,
-            arguments: words.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?,
-            environment: self
-                .environment
-                .iter()
-                .map(|(name, value)| assignment(name, value))
-                .collect::<Result<_, _>>()?,
-            own_pid: None,
-            stdio: [self.null, Some(output), None],
-            keep: Vec::new(),
-            signals: Entry::default(),
-            ours_ignored: self.entry.ignored,
-            foreground: false,
-            attire: Attire::default(),
-        })
+        let arguments = words.iter().map(|word| c_string(word)).collect::<Result<_, _>>()?;
+        let stdio = [self.null, Some(output), None];
+        Ok(Program { stdio, ..self.plain(candidates, arguments, Vec::new())? })
     }
 
     fn unit(&self, unit: &Unit, words: &[String], occasion: Occasion<'_>) -> Result<Program, Errno> {

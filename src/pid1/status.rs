@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
-use crate::control::{Change, Node, Reload, Status};
+use crate::control::{Change, Node, Reload, Renewals, Status};
 use crate::sys::process;
 use crate::unit::{Machine, Tally, Time};
 
+use super::renewal::PROGRAM;
 use super::say;
 
 /// Changes that come closer together than this are written once.
@@ -43,17 +44,48 @@ pub struct Report {
 impl Report {
     /// For `DIRECTORY/status.json`.
     pub fn new(directory: Option<&Path>, started: Time) -> Report {
-        let program = concat!("clusteros-init ", env!("CARGO_PKG_VERSION")).to_owned();
         let node = Node {
-            program,
+            program: PROGRAM.to_owned(),
             pid: process::own_pid(),
             generation: 1,
             started,
             requests: Tally::default(),
             table: Reload::default(),
+            renewals: Renewals::default(),
         };
         let file = directory.map(|directory| directory.join("status.json"));
         Report { file, retry: None, pause: RETRY, node, written: 0, last: None, due: None, asked: None, answered: None }
+    }
+
+    /// Goes on for a node that another program began; the document is written anew.
+    pub fn resume(&mut self, generation: u64, asked: (Option<bool>, Option<Time>), renewals: Renewals, table: Reload) {
+        (self.node.generation, self.node.renewals, self.node.table) = (generation, renewals, table);
+        (self.asked, self.answered) = asked;
+    }
+
+    /// What became of the last reload.
+    pub fn reload(&self) -> &Reload {
+        &self.node.table
+    }
+
+    /// Whether the table's files are being read.
+    pub fn is_reading(&self) -> bool {
+        self.node.table.reading
+    }
+
+    /// How PID 1 went on so far.
+    pub fn renewals(&self) -> &Renewals {
+        &self.node.renewals
+    }
+
+    /// The same, to be changed.
+    pub fn renewals_mut(&mut self) -> &mut Renewals {
+        &mut self.node.renewals
+    }
+
+    /// When the node began, whether somebody asked for the document and is not answered, and when somebody was.
+    pub fn given(&self) -> (Time, Option<bool>, Option<Time>) {
+        (self.node.started, self.asked, self.answered)
     }
 
     /// Which table is running.
@@ -136,7 +168,7 @@ impl Report {
     /// What counts as a change: not the words that only tell how time passes.
     fn digest(&self, machine: &Machine) -> u64 {
         let mut hash = DefaultHasher::new();
-        (machine.digest(), self.node.generation, &self.node.table).hash(&mut hash);
+        (machine.digest(), self.node.generation, &self.node.table, &self.node.renewals).hash(&mut hash);
         hash.finish()
     }
 

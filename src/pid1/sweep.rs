@@ -13,6 +13,16 @@ pub struct Sweep {
 }
 
 impl Sweep {
+    /// One that has signalled these already.
+    pub fn resume(signalled: Vec<(i32, i32)>) -> Sweep {
+        Sweep { signalled: signalled.into_iter().collect(), left: BTreeSet::new() }
+    }
+
+    /// Which child got which signal.
+    pub fn signalled(&self) -> Vec<(i32, i32)> {
+        self.signalled.iter().copied().collect()
+    }
+
     /// Looks who is there, and sends `wanted` to each child that `spared` answers false for and that has not had it. How
     /// many are left: children not spared. Orphans come to us as their parents die, so a later call may find more.
     ///

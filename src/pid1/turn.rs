@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::control::{Mode, Wrap};
 use crate::sys::attire::Failure;
 use crate::sys::poll::Wait;
-use crate::sys::process::{self, Ended};
 use crate::sys::signal::{self, Signals};
+use crate::sys::store::Birth;
 use crate::sys::{self, Errno, clock};
 use crate::unit::finish;
 use crate::unit::{
-    self, Action, Ending, Event, Goal, Level, Machine, Options, Pid, Role, Signal, SpawnError, Table, Target, Time,
-    UnitId, Verdict,
+    self, Action, Event, Goal, Level, Machine, Options, Pid, Role, Signal, SpawnError, Table, Target, Time, UnitId,
+    Verdict,
 };
 
 use super::cgroup::Cgroups;
@@ -23,13 +23,11 @@ use super::logs::Logs;
 use super::notify::Channels;
 use super::place::Place;
 use super::reader::Reader;
+use super::renewal::Renewal;
 use super::spawn::{Occasion, Outfit};
 use super::status::Report;
 use super::sweep::Sweep;
-use super::{conditions, files, sweep};
-
-/// Children reaped in one turn, before signals are looked at again.
-const DEATHS: usize = 512;
+use super::{conditions, drill, files, sweep};
 
 /// A process that is a unit's.
 pub(super) struct Process {
@@ -68,6 +66,7 @@ pub struct Node {
     pub(super) ignored: Ignored,
     pub(super) wait: Wait,
     pub(super) verdict: Option<Verdict>,
+    pub(super) renewal: Renewal,
 }
 
 impl Node {
@@ -82,20 +81,15 @@ impl Node {
         place: Place,
         wrap: Option<Wrap>,
         cgroups: Cgroups,
+        renewal: Renewal,
     ) -> Result<Node, Errno> {
         cgroups.say(&table);
         let signals = Signals::open()?;
         let now = time();
-        let (mode, budget, goal) = match place {
-            Place::Container => {
-                let mode = match &wrap {
-                    Some(Wrap { pause: true, .. }) => Mode::Pause,
-                    Some(_) => Mode::Command,
-                    None => Mode::Container,
-                };
-                (mode, wrap.as_ref().map_or(Duration::from_secs(9), Wrap::budget), Goal::Exit)
-            }
-            Place::Appliance => (Mode::Appliance, Duration::from_secs(60), Goal::PowerOff),
+        let mode = mode(place, wrap.as_ref());
+        let (budget, goal) = match place {
+            Place::Container => (wrap.as_ref().map_or(Duration::from_secs(9), Wrap::budget), Goal::Exit),
+            Place::Appliance => (Duration::from_secs(60), Goal::PowerOff),
         };
         let runtime = if wrap.is_some() { None } else { files::runtime() };
         let channels = Channels::open(&table, runtime.map(|runtime| runtime.join("notify")).as_deref());
@@ -131,18 +125,19 @@ impl Node {
             ignored: Ignored::default(),
             wait: Wait::default(),
             verdict: None,
+            renewal,
         })
     }
 
     /// Runs the node to its end. `breakable`: signals break it, for a drill.
     pub fn run(&mut self, breakable: bool) -> Verdict {
-        self.publish();
         loop {
             self.tell(Event::Tick);
             if let Some(verdict) = self.verdict {
                 return verdict;
             }
             self.report.refresh(time(), &self.machine);
+            self.renew();
             self.sleep();
             self.take_signals(breakable);
             self.take_exec_outcomes();
@@ -160,10 +155,11 @@ impl Node {
                 self.wait.add(exec.as_raw_fd());
             }
         }
-        for fd in self.channels.descriptors() {
+        for fd in self.channels.descriptors().chain(self.renewal.descriptor()) {
             self.wait.add(fd);
         }
-        let deadline = self.machine.deadline().into_iter().chain(self.report.deadline()).min();
+        let others = self.report.deadline().into_iter().chain(self.renewal.deadline());
+        let deadline = self.machine.deadline().into_iter().chain(others).min();
         let limit = match deadline {
             _ if self.more => Some(Duration::ZERO),
             Some(deadline) => Some(deadline.since(time())),
@@ -175,19 +171,32 @@ impl Node {
         }
     }
 
-    /// Tells the machine and does everything that it answers.
+    /// Tells the machine and does everything that it answers. Each step is kept before the next: what came is not told twice
+    /// should we break, and what was done is not done twice.
     pub(super) fn tell(&mut self, event: Event) {
+        // These change nothing, or are told again: an end as long as the dead one is not reaped.
+        let again = matches!(event, Event::Tick | Event::Forwarded(_) | Event::Exited { .. });
+        let counts = !matches!(event, Event::Forwarded(_));
+        let mut due = matches!(&event, Event::Exited { pid, .. } if self.processes.contains_key(&pid.0));
         self.machine.handle(time(), event);
+        if !again {
+            self.keep();
+        }
         while self.verdict.is_none()
             && let Some(action) = self.machine.next(time())
         {
             self.perform(action);
+            due |= counts;
+        }
+        if due {
+            self.keep();
         }
     }
 
-    fn perform(&mut self, action: Action) {
+    pub(super) fn perform(&mut self, action: Action) {
         match action {
             Action::Spawn { unit, role } => {
+                self.keep();
                 let outcome = self.spawn(unit, role).map(Pid).map_err(|errno| unit::Errno(errno as i32));
                 self.machine.handle(time(), Event::Spawned { unit, role, outcome });
             }
@@ -240,20 +249,28 @@ impl Node {
             occasion.keep = self.logs.kept();
             occasion.more = self.logs.arguments().collect();
         }
-        let (main, last) = (unit.main, unit.last);
         let program = self.outfit.program(unit, role, occasion)?;
-        let made = sys::spawn::spawn(&program)?;
+        let unkept = Birth::default();
+        let made = sys::spawn::spawn(&program, self.renewal.birth(id, role).unwrap_or(&unkept))?;
+        drill::at(drill::Point::Made);
+        self.made(id, role, made.pid, Some(made.exec));
+        Ok(made.pid)
+    }
+
+    /// A process was made.
+    pub(super) fn made(&mut self, id: UnitId, role: Role, pid: i32, exec: Option<OwnedFd>) {
+        let unit = self.machine.table().units.get(id.index());
+        let (main, last) = unit.map_or((false, false), |unit| (unit.main, unit.last));
         if main {
             self.outfit.hand_over();
         }
         if last {
             self.logs.started();
         }
-        self.processes.insert(made.pid, Process { unit: id, role, exec: Some(made.exec) });
-        Ok(made.pid)
+        self.processes.insert(pid, Process { unit: id, role, exec });
     }
 
-    fn sweep(&mut self, signal: Signal) -> usize {
+    pub(super) fn sweep(&mut self, signal: Signal) -> usize {
         let (units, processes, dying) = (&self.machine.table().units, &self.processes, self.dying);
         let last = |process: &Process| units.get(process.unit.index()).is_some_and(|unit| unit.last);
         let left = self.sweep.signal(signal.0, |pid| dying == Some(pid) || processes.get(&pid).is_some_and(last));
@@ -270,11 +287,6 @@ impl Node {
         }
     }
 
-    fn say_reaped(&self, pid: i32) {
-        let level = if self.wrap.tell_reaped { log::Level::Warn } else { log::Level::Debug };
-        log::log!(level, "an orphan, pid {pid}, has ended and is reaped");
-    }
-
     fn take_exec_outcomes(&mut self) {
         let told: Vec<i32> = self
             .processes
@@ -287,7 +299,7 @@ impl Node {
         }
     }
 
-    fn take_exec_outcome(&mut self, pid: i32) {
+    pub(super) fn take_exec_outcome(&mut self, pid: i32) {
         let Some(process) = self.processes.get_mut(&pid) else { return };
         let Some(outcome) = process.exec.as_ref().and_then(sys::spawn::exec_outcome) else { return };
         process.exec = None;
@@ -305,68 +317,15 @@ impl Node {
             self.tell(event);
         }
     }
-
-    fn take_deaths(&mut self) {
-        self.more = false;
-        for taken in 0.. {
-            let Some((pid, ended)) = process::peek() else { break };
-            if taken == DEATHS {
-                self.more = true;
-                break;
-            }
-            self.dying = Some(pid);
-            self.sweep.forget(pid);
-            let mut how = ending(ended);
-            if let Some((unit, role)) = self.processes.get(&pid).map(|process| (process.unit, process.role)) {
-                if role == Role::Main && self.was_out_of_memory(unit, how) {
-                    how = Ending::OutOfMemory;
-                }
-                // What it said comes before its end.
-                self.take_exec_outcome(pid);
-                for event in self.channels.receive(|of, _| of == unit) {
-                    self.tell(event);
-                }
-            }
-            self.tell(Event::Exited { pid: Pid(pid), how });
-            process::reap(pid);
-            self.dying = None;
-            match self.processes.remove(&pid) {
-                Some(process) => {
-                    if let Some(unit) = self.machine.table().units.get(process.unit.index()) {
-                        self.cgroups.ended(&unit.name);
-                    }
-                }
-                None if self.take_reader(pid, how) => {}
-                None => self.say_reaped(pid),
-            }
-        }
-        if self.cgroups.untidy() {
-            let units = &self.machine.table().units;
-            let busy = |name: &str| {
-                let named = |process: &Process| units.get(process.unit.index()).is_some_and(|unit| unit.name == name);
-                self.processes.values().any(named)
-            };
-            self.cgroups.tidy(busy);
-        }
-        if let Some(signal) = self.sweep_again.take() {
-            let left = self.sweep(signal);
-            self.tell(Event::Swept { left });
-        }
-    }
 }
 
-impl Node {
-    fn was_out_of_memory(&self, unit: UnitId, how: Ending) -> bool {
-        let killed = matches!(how, Ending::Signal { signal: Signal(libc::SIGKILL), .. });
-        let unit = self.machine.table().units.get(unit.index());
-        killed && unit.is_some_and(|unit| self.cgroups.lacked_memory(&unit.name))
-    }
-}
-
-fn ending(ended: Ended) -> Ending {
-    match ended {
-        Ended::Code(code) => Ending::Code(code),
-        Ended::Signal { signal, core } => Ending::Signal { signal: Signal(signal), core },
+/// What we are to our surroundings.
+pub(super) fn mode(place: Place, wrap: Option<&Wrap>) -> Mode {
+    match (place, wrap) {
+        (Place::Container, Some(Wrap { pause: true, .. })) => Mode::Pause,
+        (Place::Container, Some(_)) => Mode::Command,
+        (Place::Container, None) => Mode::Container,
+        (Place::Appliance, _) => Mode::Appliance,
     }
 }
 

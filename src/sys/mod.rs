@@ -22,6 +22,7 @@ pub mod renewal;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod store;
 pub mod terminal;
 
 pub use nix::errno::Errno;

@@ -1,5 +1,7 @@
 //! Children: how they ended, who they are.
 
+use std::ffi::CStr;
+
 use super::{Errno, check};
 
 /// Ends this process by SIGALRM in so many seconds.
@@ -32,6 +34,23 @@ pub fn reap(pid: i32) {
     if let Ok(pid) = libc::id_t::try_from(pid) {
         wait(libc::P_PID, pid, 0);
     }
+}
+
+/// Whether `pid` is a child of ours, dead or alive, that is not reaped.
+pub fn is_child(pid: i32) -> bool {
+    let Ok(pid) = libc::id_t::try_from(pid) else { return false };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: all-zero is a valid siginfo_t for the kernel to write to.
+    unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid, &raw mut info, flags) == 0
+    }
+}
+
+/// Calls this process `name` in the lists of processes. After an exec by descriptor some kernels show its number there.
+pub fn name_ourselves(name: &CStr) {
+    // SAFETY: the kernel reads a C string.
+    unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr(), 0, 0, 0) };
 }
 
 fn wait(of: libc::idtype_t, id: libc::id_t, flags: libc::c_int) -> Option<(i32, Ended)> {

@@ -69,6 +69,13 @@ impl NotifySocket {
     }
 }
 
+impl From<OwnedFd> for NotifySocket {
+    /// The socket that another program bound and left open.
+    fn from(fd: OwnedFd) -> NotifySocket {
+        NotifySocket(fd.into())
+    }
+}
+
 impl AsRawFd for NotifySocket {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()

@@ -5,9 +5,11 @@
 
 use std::ffi::{CString, c_char};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::Ordering;
 
 use super::attire::{Attire, Failure, Scratch, put_on};
 use super::signal::{Entry, SignalSet, set_default, set_ignored, set_mask};
+use super::store::Birth;
 use super::{Errno, cgroup, check, descriptor};
 use crate::unit::attributes::Stage;
 
@@ -59,9 +61,11 @@ const NOT_FOUND: i32 = 127;
 /// The exit status of a process whose program was found and could not be run, as shells have it.
 const NOT_RUN: i32 = 126;
 
-/// Makes a process that leads a process group of its own and becomes `program`.
-pub fn spawn(program: &Program) -> Result<Spawned, Errno> {
+/// Makes a process that leads a process group of its own and becomes `program`. The kernel itself writes its pid to `birth`
+/// before it runs.
+pub fn spawn(program: &Program, birth: &Birth) -> Result<Spawned, Errno> {
     let (exec, report) = descriptor::pipe()?;
+    birth.exec.store(exec.as_raw_fd(), Ordering::Relaxed);
     descriptor::set_nonblocking(&exec)?;
     let arguments = pointers(&program.arguments);
     let mut scratch = Scratch::new(&program.attire, &program.environment)?;
@@ -69,7 +73,7 @@ pub fn spawn(program: &Program) -> Result<Spawned, Errno> {
     let cgroup = program.attire.cgroup.as_ref();
     // Where it cannot be had from here, the new process tries by itself and tells why it cannot.
     let folder = cgroup.and_then(|cgroup| cgroup.open().ok());
-    let (pid, inside) = copy(folder.as_ref())?;
+    let (pid, inside) = copy(birth, folder.as_ref())?;
     if pid == 0 {
         if let Some(cgroup) = cgroup.filter(|_| !inside)
             && let Err(failure) = cgroup.enter()
@@ -152,8 +156,8 @@ impl PidText {
 }
 
 /// 0 in the copy, its pid in ours; and whether the copy is in the cgroup whose directory is `folder`.
-fn copy(folder: Option<&OwnedFd>) -> Result<(i32, bool), Errno> {
-    match folder.map(|folder| copied(Some(folder))) {
+fn copy(birth: &Birth, folder: Option<&OwnedFd>) -> Result<(i32, bool), Errno> {
+    match folder.map(|folder| copied(birth, Some(folder))) {
         None => {}
         Some(Ok(pid)) => return Ok((pid, true)),
         // There is no room, there or anywhere.
@@ -161,21 +165,27 @@ fn copy(folder: Option<&OwnedFd>) -> Result<(i32, bool), Errno> {
         // An old kernel, a container's rules, or a cgroup that takes nobody.
         Some(Err(_)) => {}
     }
-    copied(None).map(|pid| (pid, false))
+    copied(birth, None).map(|pid| (pid, false))
 }
 
-fn copied(folder: Option<&OwnedFd>) -> Result<i32, Errno> {
+fn copied(birth: &Birth, folder: Option<&OwnedFd>) -> Result<i32, Errno> {
     // SAFETY: all-zero is a valid clone_args; without CLONE_VM the copy has its own memory, and this process has one
-    // thread, so the copy is consistent. The copy calls nothing of libc that knows about threads.
+    // thread, so the copy is consistent. The copy calls nothing of libc that knows about threads. The kernel writes a pid to
+    // `birth`, which is there for longer than the call.
     let pid = unsafe {
         let mut wanted: libc::clone_args = std::mem::zeroed();
         wanted.exit_signal = libc::SIGCHLD as u64;
+        wanted.flags |= libc::CLONE_PARENT_SETTID as u64;
+        wanted.parent_tid = birth.pid.as_ptr() as u64;
         if let Some(folder) = folder {
             cgroup::inside(&mut wanted, folder);
         }
         match check(libc::syscall(libc::SYS_clone3, &raw mut wanted, size_of::<libc::clone_args>())) {
             // Old kernels lack clone3, and container seccomp rules refuse it because they cannot look into its arguments.
-            Err(Errno::ENOSYS | Errno::EPERM) if folder.is_none() => check(libc::fork().into())?,
+            Err(Errno::ENOSYS | Errno::EPERM) if folder.is_none() => {
+                let flags = libc::SIGCHLD | libc::CLONE_PARENT_SETTID;
+                check(libc::syscall(libc::SYS_clone, flags, 0_usize, birth.pid.as_ptr(), 0_usize, 0_usize))?
+            }
             other => other?,
         }
     };

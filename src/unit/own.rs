@@ -1,8 +1,25 @@
 //! The units that PID 1 adds to a table itself. Their names are reserved, so that no table has them already.
 
-use super::table::{Kill, Restart, Signal, Table, Unit, UnitId};
+use super::table::{Kill, Need, Restart, Signal, Table, Unit, UnitId};
 
 impl Table {
+    /// The table with the unit `name` behind all others, as the first of `former` has it that does. It refers to what is
+    /// still there.
+    pub fn with_former(mut self, name: &str, former: &[Table]) -> Table {
+        let found = former.iter().find_map(|table| Some((table, table.units.iter().find(|unit| unit.name == name)?)));
+        let mut unit = found.map_or_else(|| Unit::new(name, Vec::new()), |(_, unit)| unit.clone());
+        let now = |id: UnitId| {
+            let name = &found?.0.units.get(id.index())?.name;
+            (0u16..).map(UnitId).zip(&self.units).find(|(_, unit)| unit.name == *name).map(|(id, _)| id)
+        };
+        let all = |ids: &[UnitId]| ids.iter().filter_map(|id| now(*id)).collect();
+        unit.needs = unit.needs.iter().filter_map(|need| Some(Need { unit: now(need.unit)?, ..*need })).collect();
+        unit.binds = all(&unit.binds);
+        unit.wants = all(&unit.wants);
+        self.units.push(unit);
+        self
+    }
+
     /// The table with the command of the command line as the unit `main`: it starts after every enabled unit has settled,
     /// is never started again, and its end ends the node. An empty `argv` adds nothing.
     pub fn with_main(mut self, argv: Vec<String>) -> Table {

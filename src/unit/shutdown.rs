@@ -216,8 +216,14 @@ impl Machine {
 
     fn halt(&mut self, goal: Goal) {
         self.life = Life::Halted(goal);
+        self.queue.extend(self.verdict().map(Action::Halt));
+    }
+
+    /// How the node ends, once that is decided.
+    pub fn verdict(&self) -> Option<Verdict> {
+        let Life::Halted(goal) = self.life else { return None };
         let status = self.cause_status.or(self.main_status).unwrap_or(u8::from(self.killed));
-        self.queue.push_back(Action::Halt(Verdict { goal, status }));
+        Some(Verdict { goal, status })
     }
 
     /// PID 1's own units.

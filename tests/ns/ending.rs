@@ -74,42 +74,6 @@ fn a_command_beside_a_table_ends_it() {
 }
 
 #[test]
-fn a_broken_init_becomes_a_reaper_that_keeps_the_children() {
-    need!("a_broken_init", kit::no_namespaces());
-    need!("a_broken_init", (!cfg!(debug_assertions)).then_some("a release build cannot be broken on purpose"));
-    for (signal, said) in [(12, "unable to go on: a drill"), (28, "unable to go on: a fault of its own, signal 11")] {
-        let table = format!(
-            "{SLEEPER}[unit.parent]\nexec = [\"sh\", \"-c\", \"while :; do (true &); sleep 0.05; done\"]\n\
-                     [unit.talker]\nexec = [\"sh\", \"-c\", \"while :; do echo a line; echo x >> @/spoken; sleep 0.02; done\"]\n"
-        );
-        let mut node = Plan::new("broken").table(&table).arguments(&["--drill"]).start();
-        node.wait_state("sleeper", "up");
-        node.wait_for("events", "up");
-        let child = node.unit_pid("sleeper").expect("its pid");
-        let logd = node.unit_pid("logd").expect("its pid");
-        node.wait_for("spoken", "x");
-        node.signal(signal);
-        let call = || std::fs::read_to_string(format!("/proc/{}/cmdline", node.pid)).unwrap_or_default();
-        wait_until("the reaper runs", SOON, || call().contains("--rescue"));
-        node.wait_for("out", said);
-        assert!(kit::lives(child));
-        // Orphans go on coming: at some moment after this, none is a zombie.
-        std::thread::sleep(Duration::from_millis(500));
-        wait_until("no zombie is left", SOON, || kit::zombies(node.pid) == 0);
-        assert!(kit::lives(child));
-        // Nobody reads the units' lines any more: who writes must not die of it.
-        kit::kill(logd, 9);
-        wait_until("logd is gone", SOON, || !kit::lives(logd));
-        let spoken = || node.read("spoken").len();
-        let before = spoken();
-        wait_until("the talker goes on", SOON, || spoken() > before + 20);
-        node.signal(15);
-        assert_eq!(node.end(), 70);
-        assert!(node.read("events").contains("bye"));
-    }
-}
-
-#[test]
 fn a_fault_that_somebody_sends_breaks_nothing() {
     need!("a_fault_that_somebody_sends", kit::no_namespaces());
     let mut node = Plan::new("sent").table(SLEEPER).start();

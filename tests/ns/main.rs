@@ -13,6 +13,8 @@ mod lines;
 #[cfg(feature = "ctl")]
 mod person;
 mod reload;
+mod renewal;
+mod renewing;
 mod requests;
 mod signals;
 mod small;

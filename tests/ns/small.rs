@@ -65,7 +65,11 @@ fn lives_and_ends(name: &str, as_what: &str, lacks: &[&str], pid_1: bool) {
     let mut node = if pid_1 { plan.start() } else { plan.not_pid_1().start() };
     node.wait_for("out", "plain is up");
     node.wait_for("out", "line\n");
-    let plain = kit::children(node.pid).into_iter().find(|pid| kit::fact(*pid, "Name") == "sleep");
+    let mut plain = None;
+    wait_until("it runs", SOON, || {
+        plain = kit::children(node.pid).into_iter().find(|pid| kit::fact(*pid, "Name") == "sleep");
+        plain.is_some()
+    });
     kit::kill(plain.expect("it runs"), 9);
     wait_until("what was killed is up again", SOON, || said(&node, "plain is up") == 2);
     node.signal(10);

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use clusteros_init::control::{Node, Reload, Status};
+use clusteros_init::control::{Node, Reload, Renewals, Status};
 use clusteros_init::unit::{Bonds, History, Phase, Tally, Time, View};
 
 use crate::golden::{assert_golden, golden};
@@ -98,6 +98,7 @@ fn document(state: &'static str, age: Duration) -> Status {
         started: Time::ZERO,
         requests: Tally::default(),
         table: Reload::default(),
+        renewals: Renewals::default(),
     };
     Status::new(&[view], Phase::Running, Time::from_nanos(5_000_000_000), wall, &node)
 }

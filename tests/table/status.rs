@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clusteros_init::control::{Node, Reload, Status};
+use clusteros_init::control::{Node, Reload, Renewals, Status};
 use clusteros_init::unit::{Bonds, Ending, Goal, History, Phase, Pid, Signal, Tally, Time, View, Wish};
 
 use crate::golden::assert_golden;
@@ -112,6 +112,7 @@ fn node() -> Node {
             refusal: Some("unable to stop disk: \"no\"; nothing was changed".into()),
         },
         table: Reload::default(),
+        renewals: Renewals { done: 1, refused: 1, refusal: Some("unable".to_owned()), broken: 0 },
     }
 }
 

@@ -8,6 +8,7 @@ pub mod page;
 mod cell;
 mod life;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -16,8 +17,8 @@ use super::event::{Action, Goal, Level, Pid, Role, Tally, Target, Verdict};
 use super::links::Links;
 use super::machine::{Machine, Options};
 use super::shutdown::Life;
-use super::state::Cell;
-use super::table::{Signal, Table, UnitId};
+use super::state::{Cell, State, Step, Stop};
+use super::table::{Signal, Table, Unit, UnitId};
 use super::time::Time;
 use cell::pass_cell;
 use life::pass_life;
@@ -64,7 +65,7 @@ impl Scribe {
         self.cells.truncate(cells.len());
         for (at, (unit, cell)) in table.units.iter().zip(cells).enumerate() {
             out.push_str("[unit.");
-            quote(&unit.name, out);
+            quote(&name_of(unit, cell, at), out);
             out.push_str("]\n");
             match self.cells.get_mut(at) {
                 Some((written, _)) if written == cell => {}
@@ -159,6 +160,50 @@ impl<'a> Snapshot<'a> {
             Machine { table, cells, leaving, links, options, life, queue, main_status, cause_status, killed, tally };
         machine.mark_leaving();
         Ok(machine)
+    }
+}
+
+/// The name that a unit is written by: one that is forgotten may have that of another.
+fn name_of<'a>(unit: &'a Unit, cell: &Cell, at: usize) -> Cow<'a, str> {
+    if cell.forgotten && !unit.name.contains('#') { format!("{}#{at}", unit.name).into() } else { (&unit.name).into() }
+}
+
+impl Machine {
+    /// The units that the table as it was read does not have, and that are not down yet: they are behind the others, in this
+    /// order.
+    pub fn behind(&self) -> Vec<String> {
+        let units = self.table.units.iter().zip(&self.cells).enumerate();
+        units
+            .filter(|(_, (_, cell))| cell.gone)
+            .map(|(at, (unit, cell))| name_of(unit, cell, at).into_owned())
+            .collect()
+    }
+
+    /// The processes that were asked for by an action that was given out and not answered: a program that broke was making
+    /// one of them.
+    pub fn unanswered(&self) -> Vec<(UnitId, Role)> {
+        let asked = |(id, cell): (UnitId, &Cell)| match &cell.state {
+            State::Starting { pid: None, .. } => Some((id, Role::Main)),
+            State::Stopping(Stop { step: Step::Command(None), .. }) => Some((id, Role::Stop)),
+            State::Stopping(Stop { step: Step::Finish(None), .. }) => Some((id, Role::Finish)),
+            State::Off
+            | State::Skipped(_)
+            | State::Waiting
+            | State::Backoff { .. }
+            | State::Starting { pid: Some(_), .. }
+            | State::Up { .. }
+            | State::Done
+            | State::Stopping(_)
+            | State::Stuck { .. }
+            | State::Failed(_) => None,
+        };
+        let queued = |(unit, role): &(UnitId, Role)| self.queue.contains(&Action::Spawn { unit: *unit, role: *role });
+        (0..=u16::MAX).map(UnitId).zip(&self.cells).filter_map(asked).filter(|asked| !queued(asked)).collect()
+    }
+
+    /// A child may have ended that nobody tells of any more.
+    pub fn look_again(&mut self) {
+        self.life.child_ended();
     }
 }
 
