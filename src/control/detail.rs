@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::columns::{filled, plain};
+use super::consumption::Usage;
 use super::fit::painted;
 use super::line::stamp;
 use super::status::{Passage, Status, UnitStatus};
@@ -32,6 +33,7 @@ impl Status {
         sheet.may("until", until.map(moment).as_deref());
         sheet.may("says", unit.status.as_deref());
         sheet.may("pid", unit.pid.map(|pid| pid.to_string()).as_deref());
+        sheet.may("uses", unit.usage.as_ref().map(Usage::text).filter(|text| !text.is_empty()).as_deref());
         sheet.line("restarts", &unit.restarts.to_string());
         sheet.may("last exit", unit.last_exit.as_deref());
         let ready = unit.ready_ms.map(|millis| format!("{} after its start", short(Duration::from_millis(millis))));

@@ -3,6 +3,7 @@
 
 pub mod change;
 pub mod columns;
+pub mod consumption;
 pub mod detail;
 pub mod fit;
 pub mod json;
@@ -17,6 +18,7 @@ pub mod usage;
 pub mod wrap;
 
 pub use change::{Change, Reload};
+pub use consumption::Usage;
 pub use outcome::{Outcome, outcome};
 pub use renewal::{Renewals, Trial};
 pub use signal::{Meaning, Mode, meaning};

@@ -6,6 +6,7 @@
 use serde::Deserialize;
 
 use super::change::Reload;
+use super::consumption::Usage;
 use super::json::Object;
 use super::renewal::Renewals;
 use crate::unit::signal;
@@ -125,6 +126,8 @@ pub struct UnitStatus {
     pub first_start_us: Option<u64>,
     /// Microseconds from PID 1's start to when it first was ready or done.
     pub first_ready_us: Option<u64>,
+    /// What it uses, where it has a cgroup and somebody asked for the document.
+    pub usage: Option<Usage>,
     /// Its last transitions, oldest first.
     #[serde(default)]
     pub history: Vec<Passage>,
@@ -169,6 +172,14 @@ impl Status {
             renewals: node.renewals.clone(),
             units: views.iter().map(|view| UnitStatus::new(view, node.started, now, wall)).collect(),
         }
+    }
+
+    /// The document with what each unit uses, by its name.
+    pub fn measured(mut self, usage: impl Fn(&str) -> Option<Usage>) -> Status {
+        for unit in &mut self.units {
+            unit.usage = usage(&unit.name);
+        }
+        self
     }
 
     /// The document as JSON, one unit a line, with a newline at its end.
@@ -227,6 +238,7 @@ impl UnitStatus {
             first_waiting_us: after(firsts.waiting),
             first_start_us: after(firsts.starting),
             first_ready_us: after(firsts.ready),
+            usage: None,
             history: view.history.transitions().map(|one| Passage::new(one, now, wall)).collect(),
         }
     }
@@ -242,7 +254,7 @@ impl UnitStatus {
     }
 
     fn object(&self) -> Object {
-        Object::new()
+        let object = Object::new()
             .text("name", Some(&self.name))
             .text("description", Some(&self.description))
             .text("state", Some(&self.state))
@@ -262,8 +274,12 @@ impl UnitStatus {
             .texts("wants", &self.wants)
             .number("first_waiting_us", self.first_waiting_us)
             .number("first_start_us", self.first_start_us)
-            .number("first_ready_us", self.first_ready_us)
-            .objects("history", self.history.iter().map(Passage::object))
+            .number("first_ready_us", self.first_ready_us);
+        let object = match &self.usage {
+            Some(usage) => object.object("usage", usage.object()),
+            None => object,
+        };
+        object.objects("history", self.history.iter().map(Passage::object))
     }
 }
 

@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::boot::cgroup::{ENDING, INIT, Reason, members};
+use crate::control::Usage;
+use crate::control::consumption::{entry, number};
 use crate::sys::cgroup::Membership;
 use crate::sys::{process, signal};
 use crate::unit::cgroup::Knob;
@@ -46,6 +48,10 @@ impl Cgroups {
             let left = folders(root).filter_map(|name| name.strip_suffix(ENDING).map(str::to_owned)).collect();
             (cgroups.knobs, cgroups.over) = (knobs, left);
             cgroups.tidy(|_| false);
+            // Who is still there was started before a re-exec.
+            let names = cgroups.over.iter().cloned();
+            let counted = names.filter_map(|name| Some((cgroups.folder(&name)?, name)));
+            cgroups.killed = counted.map(|(folder, name)| (name, kills(&folder))).collect();
         }
         cgroups
     }
@@ -169,6 +175,21 @@ impl Cgroups {
         self.over.retain(|name| busy(name) || !removed(&root.join(format!("{name}{ENDING}"))));
     }
 
+    /// What the unit uses; none if it has no cgroup. Reading a cgroup waits for no disk.
+    pub fn usage(&self, name: &str) -> Option<Usage> {
+        let folder = self.folder(name)?;
+        let read = |file: &str| fs::read_to_string(folder.join(file)).ok();
+        // Every kernel with version 2 has this one, so it says whether there is a cgroup.
+        let cpu = read("cpu.stat")?;
+        Some(Usage {
+            memory: read("memory.current").and_then(|text| number(&text)),
+            memory_peak: read("memory.peak").and_then(|text| number(&text)),
+            cpu_us: entry(&cpu, "usage_usec"),
+            pids: read("pids.current").and_then(|text| number(&text)),
+            oom_kills: read("memory.events").and_then(|text| entry(&text, "oom_kill")),
+        })
+    }
+
     /// Whether the kernel has killed processes of the unit for want of memory since it was started.
     pub fn lacked_memory(&self, name: &str) -> bool {
         let before = self.killed.get(name).copied();
@@ -203,7 +224,7 @@ fn tree(folder: &Path) -> Vec<PathBuf> {
 /// Whether the cgroup is gone now.
 fn removed(folder: &Path) -> bool {
     let events = fs::read_to_string(folder.join("cgroup.events"));
-    if events.as_ref().is_ok_and(|text| number(text, "populated") == Some(1)) {
+    if events.as_ref().is_ok_and(|text| entry(text, "populated") == Some(1)) {
         return false;
     }
     for one in tree(folder) {
@@ -237,10 +258,5 @@ fn kill_each(folder: &Path) {
 /// How many processes of the cgroup itself the kernel has killed for want of memory.
 fn kills(folder: &Path) -> u64 {
     let text = fs::read_to_string(folder.join("memory.events.local"));
-    text.ok().and_then(|text| number(&text, "oom_kill")).unwrap_or(0)
-}
-
-/// The number behind `name` in a file of lines of names and numbers.
-fn number(text: &str, name: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    text.ok().and_then(|text| entry(&text, "oom_kill")).unwrap_or(0)
 }

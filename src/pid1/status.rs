@@ -9,6 +9,7 @@ use crate::control::{Change, Node, Reload, Renewals, Status};
 use crate::sys::process;
 use crate::unit::{Machine, Tally, Time};
 
+use super::cgroup::Cgroups;
 use super::renewal::PROGRAM;
 use super::say;
 
@@ -125,15 +126,17 @@ impl Report {
     }
 
     /// Answers who asked, and writes the file if something changed since; but not if either was done just now: then later.
-    pub fn refresh(&mut self, now: Time, machine: &Machine) {
+    pub fn refresh(&mut self, now: Time, machine: &Machine, cgroups: &Cgroups) {
         if let Some(print) = self.asked
             && self.answer_due() <= now
         {
             self.asked = None;
             self.answered = Some(now);
-            self.write(now, machine, self.digest(machine));
+            // What units use is read for who asks, not at every change.
+            let status = self.document(now, machine).measured(|name| cgroups.usage(name));
+            self.write(now, &status, self.digest(machine));
             if print {
-                say::text(&self.document(now, machine).table());
+                say::text(&status.table());
             }
         }
         if self.file.is_none() {
@@ -151,7 +154,7 @@ impl Report {
         if due > now {
             self.due = Some(due);
         } else {
-            self.write(now, machine, seen);
+            self.write(now, &self.document(now, machine), seen);
         }
     }
 
@@ -177,12 +180,12 @@ impl Report {
         Status::new(&machine.views(now), machine.phase(), now, wall(), &node)
     }
 
-    fn write(&mut self, now: Time, machine: &Machine, seen: u64) {
+    fn write(&mut self, now: Time, status: &Status, seen: u64) {
         self.due = None;
         self.last = Some(now);
         self.written = seen;
         let Some(file) = &self.file else { return };
-        let written = replace(file, &self.document(now, machine).to_json());
+        let written = replace(file, &status.to_json());
         if let Err(error) = &written
             && self.retry.is_none()
         {

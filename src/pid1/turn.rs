@@ -136,7 +136,7 @@ impl Node {
             if let Some(verdict) = self.verdict {
                 return verdict;
             }
-            self.report.refresh(time(), &self.machine);
+            self.report.refresh(time(), &self.machine, &self.cgroups);
             self.renew();
             self.sleep();
             self.take_signals(breakable);

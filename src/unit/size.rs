@@ -17,9 +17,29 @@ pub fn parse(text: &str) -> Option<u64> {
     number.checked_mul(bytes)
 }
 
+/// `bytes` in the largest unit in which it is at least one, for a person: `0`, `512K`, `12M`, `1.5G`.
+pub fn shown(bytes: u64) -> String {
+    for (shift, unit) in [(30, "G"), (20, "M"), (10, "K")] {
+        let whole = bytes >> shift;
+        let tenths = (bytes >> (shift - 10) & 1023) * 10 / 1024;
+        match (whole, tenths) {
+            (0, _) => {}
+            (1..10, 1..) => return format!("{whole}.{tenths}{unit}"),
+            _ => return format!("{whole}{unit}"),
+        }
+    }
+    bytes.to_string()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, shown};
+
+    #[test]
+    fn what_a_person_reads() {
+        let all = [0, 1023, 1024, 1536, 4 << 20, (4 << 20) - 1, 12_345_678, (3 << 30) - (1 << 28), u64::MAX];
+        assert_eq!(all.map(shown), ["0", "1023", "1K", "1.5K", "4M", "3.9M", "11M", "2.7G", "17179869183G"]);
+    }
 
     #[test]
     fn what_a_person_writes() {
