@@ -8,14 +8,14 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::boot::cgroup::{ENDING, INIT, Reason, members};
+use crate::boot::cgroup::{ENDING, INIT, Reason, controllers, members};
 use crate::control::Usage;
 use crate::control::consumption::{entry, number};
 use crate::sys::cgroup::Membership;
 use crate::sys::{process, signal};
 use crate::unit::cgroup::Knob;
 use crate::unit::words::errno_text;
-use crate::unit::{Errno, Role, Table, Unit};
+use crate::unit::{Errno, Kill, Role, Table, Unit};
 
 use super::division::{Division, put};
 
@@ -127,6 +127,9 @@ impl Cgroups {
         let folder = self.folder(&unit.name)?;
         self.over.remove(&unit.name);
         let old = folder.exists();
+        if old && unit.kill == Kill::Cgroup {
+            join_up(&folder);
+        }
         if role == Role::Main {
             let count = if old { kills(&folder) } else { 0 };
             self.killed.insert(unit.name.clone(), count);
@@ -232,6 +235,18 @@ fn removed(folder: &Path) -> bool {
         let _ = fs::remove_dir(one);
     }
     !folder.exists()
+}
+
+/// Takes back what a unit has given to cgroups of its own: a cgroup that divides what it has takes no process. What is
+/// below it was killed with the unit.
+fn join_up(folder: &Path) {
+    for one in tree(folder) {
+        let file = one.join("cgroup.subtree_control");
+        for name in controllers(&fs::read_to_string(&file).unwrap_or_default()) {
+            // What is refused shows when the process enters.
+            let _ = put(&file, &format!("-{name}"));
+        }
+    }
 }
 
 /// SIGKILL to each process, where the kernel cannot do it at one go. Frozen, none of them can fork, or end and leave its
