@@ -13,7 +13,7 @@ use crate::control::Usage;
 use crate::control::consumption::{entry, number};
 use crate::sys::cgroup::Membership;
 use crate::sys::{process, signal};
-use crate::unit::cgroup::Knob;
+use crate::unit::cgroup::{Knob, Unmet, unmet};
 use crate::unit::words::errno_text;
 use crate::unit::{Errno, Kill, Role, Table, Unit};
 
@@ -82,44 +82,49 @@ impl Cgroups {
         self.root().map(|root| root.join(format!("{name}{ENDING}")))
     }
 
-    /// Says, once and in one line, what units of `table` go without.
+    /// Says in one line what units of `table` go without, at the start.
     pub fn say(&self, table: &Table) {
-        let units = || table.units.iter().filter(|unit| unit.enabled);
-        let asked = |unit: &&Unit| unit.attributes.cgroup.iter().any(|setting| !self.knobs.contains(&setting.knob));
-        let names: Vec<&str> = units().filter(asked).map(|unit| unit.name.as_str()).collect();
-        let settings = units().flat_map(|unit| &unit.attributes.cgroup).map(|setting| setting.knob);
-        let knobs: BTreeSet<Knob> = settings.filter(|knob| !self.knobs.contains(knob)).collect();
-        let keys: Vec<&str> = knobs.into_iter().map(Knob::key).collect();
-        let (names, keys) = (names.join(", "), keys.join(", "));
+        if self.warn(table) {
+            return;
+        }
+        match &self.division {
+            Division::Without(Reason::NotInit) => {}
+            Division::Without(reason) => {
+                let (cause, remedy) = reason.words(|errno| errno_text(Errno(errno)));
+                match reason {
+                    Reason::HostTree => {
+                        log::warn!("unable to give units cgroups: {cause}; a stop ends process groups; {remedy}");
+                    }
+                    _ => log::info!("units have no cgroups: {cause}; a stop ends process groups; {remedy}"),
+                }
+            }
+            Division::Done { refused, .. } if refused.is_empty() => {}
+            Division::Done { refused, .. } => {
+                let names = causes(refused);
+                log::info!("the cgroup controllers {names} could not be switched on; what they count is not known");
+            }
+        }
+    }
+
+    /// Warns in one line of the limits in `table` that do not hold here. Whether there are any.
+    pub fn warn(&self, table: &Table) -> bool {
+        let Some(Unmet { units, keys }) = unmet(table, &self.knobs) else { return false };
         match &self.division {
             Division::Without(reason) => {
                 let (cause, remedy) = reason.words(|errno| errno_text(Errno(errno)));
-                if !names.is_empty() {
-                    log::warn!("unable to limit {names}: {cause}; going on without {keys}; {remedy}");
-                } else if matches!(reason, Reason::HostTree) {
-                    log::warn!("unable to give units cgroups: {cause}; a stop ends process groups; {remedy}");
-                } else if *reason != Reason::NotInit {
-                    log::info!("units have no cgroups: {cause}; a stop ends process groups; {remedy}");
-                }
+                log::warn!("unable to limit {units}: {cause}; going on without {keys}; {remedy}");
             }
+            Division::Done { refused, .. } if refused.is_empty() => log::warn!(
+                "unable to limit {units}: this node was not given the controllers for it; going on without {keys}; let the host delegate them"
+            ),
             Division::Done { refused, .. } => {
-                let causes: Vec<String> =
-                    refused.iter().map(|(name, errno)| format!("{name} ({})", errno_text(Errno(*errno)))).collect();
-                let causes = causes.join(", ");
-                match (names.is_empty(), causes.is_empty()) {
-                    (true, true) => {}
-                    (true, false) => log::info!(
-                        "the cgroup controllers {causes} could not be switched on; what they count is not known"
-                    ),
-                    (false, true) => log::warn!(
-                        "unable to limit {names}: this node's cgroup has no controller for it; going on without {keys}; let the host delegate it"
-                    ),
-                    (false, false) => log::warn!(
-                        "unable to limit {names}: the cgroup controllers {causes} could not be switched on; going on without {keys}"
-                    ),
-                }
+                let names = causes(refused);
+                log::warn!(
+                    "unable to limit {units}: the cgroup controllers {names} could not be switched on; going on without {keys}"
+                );
             }
         }
+        true
     }
 
     /// The cgroup of a new process of `unit`, which is to be made before it; none where there are none.
@@ -127,12 +132,15 @@ impl Cgroups {
         let folder = self.folder(&unit.name)?;
         self.over.remove(&unit.name);
         let old = folder.exists();
-        if old && unit.kill == Kill::Cgroup {
-            join_up(&folder);
-        }
         if role == Role::Main {
             let count = if old { kills(&folder) } else { 0 };
             self.killed.insert(unit.name.clone(), count);
+            if old && unit.kill == Kill::Cgroup {
+                join_up(&folder);
+            }
+        } else if divides(&folder) {
+            // It takes no process, and those in it are not to be disturbed.
+            return None;
         }
         let text = |path: &Path| CString::new(path.as_os_str().as_bytes()).ok();
         let mut settings = Vec::new();
@@ -175,7 +183,14 @@ impl Cgroups {
     /// cannot be removed yet is tried again at the next call.
     pub fn tidy(&mut self, busy: impl Fn(&str) -> bool) {
         let Some(root) = self.root().map(Path::to_owned) else { return };
-        self.over.retain(|name| busy(name) || !removed(&root.join(format!("{name}{ENDING}"))));
+        let killed = &mut self.killed;
+        self.over.retain(|name| {
+            let stays = busy(name) || !removed(&root.join(format!("{name}{ENDING}")));
+            if !stays {
+                killed.remove(name);
+            }
+            stays
+        });
     }
 
     /// What the unit uses; none if it has no cgroup. Reading a cgroup waits for no disk.
@@ -235,6 +250,16 @@ fn removed(folder: &Path) -> bool {
         let _ = fs::remove_dir(one);
     }
     !folder.exists()
+}
+
+/// Whether a unit has divided its own cgroup.
+fn divides(folder: &Path) -> bool {
+    fs::read_to_string(folder.join("cgroup.subtree_control")).is_ok_and(|text| !controllers(&text).is_empty())
+}
+
+fn causes(refused: &[(String, i32)]) -> String {
+    let causes = refused.iter().map(|(name, errno)| format!("{name} ({})", errno_text(Errno(*errno))));
+    causes.collect::<Vec<_>>().join(", ")
 }
 
 /// Takes back what a unit has given to cgroups of its own: a cgroup that divides what it has takes no process. What is

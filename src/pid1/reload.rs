@@ -65,6 +65,7 @@ impl Node {
         }
         let table = self.machine.table();
         let notify = self.report.directory().map(|directory| directory.join("notify"));
+        self.cgroups.warn(table);
         self.channels.renumber(&moves, table);
         self.channels.complete(table, notify.as_deref());
         if self.logs.renumber(&moves, table) {

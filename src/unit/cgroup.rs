@@ -1,10 +1,13 @@
 //! The keys that say what a unit may use of the machine: the knobs of its cgroup, and what is written into them.
 
+use std::collections::BTreeSet;
+
 use toml::de::DeValue;
 
 use super::draft::Draft;
 use super::mistake::quoted;
 use super::size;
+use super::table::{Table, Unit};
 use super::value::Field;
 
 /// One knob of a cgroup, and the key of the table that turns it.
@@ -70,6 +73,30 @@ pub struct Setting {
     pub knob: Knob,
     /// As the kernel reads it.
     pub text: String,
+}
+
+/// Limits that do not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// The units that ask for them: `web, db`.
+    pub units: String,
+    /// Their keys: `memory-max, pids-max`.
+    pub keys: String,
+}
+
+/// What the enabled units of `table` ask for beyond `knobs`, if anything.
+pub fn unmet(table: &Table, knobs: &[Knob]) -> Option<Unmet> {
+    let missing = |setting: &&Setting| !knobs.contains(&setting.knob);
+    let units =
+        table.units.iter().filter(|unit| unit.enabled && unit.attributes.cgroup.iter().any(|one| missing(&one)));
+    let units: Vec<&Unit> = units.collect();
+    let keys = units.iter().flat_map(|unit| unit.attributes.cgroup.iter().filter(missing)).map(|setting| setting.knob);
+    let keys: BTreeSet<Knob> = keys.collect();
+    let joined = |words: Vec<&str>| words.join(", ");
+    (!units.is_empty()).then(|| Unmet {
+        units: joined(units.iter().map(|unit| unit.name.as_str()).collect()),
+        keys: joined(keys.into_iter().map(Knob::key).collect()),
+    })
 }
 
 /// Below this a program cannot even be started.

@@ -6,7 +6,7 @@ use clusteros_init::unit::Wish;
 
 use crate::kit::{self, SOON, lives, wait_until};
 use crate::need;
-use crate::tree::{Tree, ask, no_ground, read, wait_anew};
+use crate::tree::{NOBODY, Tree, ask, no_ground, read, wait_anew};
 
 const WEB: &str = "[unit.web]\nexec = [\"sleep\", \"1000\"]\n";
 
@@ -21,7 +21,7 @@ fn the_root_is_emptied_and_units_are_inside() {
     let node = tree.node("root", WEB, "sleep 1000 &\nsleep 1000 &");
     node.wait_state("web", "up");
     let web = node.unit_pid("web").expect("its pid");
-    assert_eq!(tree.procs("."), [], "{}", node.read("out"));
+    assert_eq!(tree.procs("."), NOBODY, "{}", node.read("out"));
     let init = tree.procs("init.scope");
     assert!(init.contains(&node.pid) && init.len() == 3, "{init:?} without {}", node.pid);
     assert_eq!(tree.procs("web.service"), [web]);
@@ -80,7 +80,7 @@ fn a_restart_goes_into_the_cgroup_that_is_still_populated() {
     node.signal(15);
     node.end();
     assert!(!kept.iter().any(|pid| lives(*pid)), "{}", node.read("out"));
-    assert_eq!(tree.procs("web.service"), []);
+    assert_eq!(tree.procs("web.service"), NOBODY);
 }
 
 #[test]
@@ -98,6 +98,7 @@ fn what_an_earlier_life_left_is_taken_over_or_removed() {
     node.signal(9);
     node.end();
     assert!(tree.has("web.service"));
+    tree.join_up();
     let node = tree.node("life-2", &WEB.replace("web", "other"), "");
     node.wait_state("other", "up");
     assert!(!tree.has("web.service") && tree.procs("other.service").len() == 1, "{}", node.read("out"));
@@ -107,10 +108,10 @@ fn what_an_earlier_life_left_is_taken_over_or_removed() {
 fn a_root_in_which_somebody_forks_without_pause_is_emptied_all_the_same() {
     need!("a_root_in_which", no_ground());
     let tree = Tree::new("storm");
-    let storm = "for one in 1 2 3; do sh -c 'while :; do sh -c : & wait; done' & done";
+    let storm = "for one in 1 2 3; do sh -c 'while :; do sleep 0.02 & sleep 0.01; done' & done";
     let node = tree.node("storm", WEB, storm);
     node.wait_state("web", "up");
-    assert_eq!(tree.procs("."), [], "{}", node.read("out"));
+    assert_eq!(tree.procs("."), NOBODY, "{}", node.read("out"));
     let controllers = [tree.read("cgroup.controllers"), tree.read("cgroup.subtree_control")];
     assert_eq!(controllers[0].split_whitespace().count(), controllers[1].split_whitespace().count());
     assert!(!node.read("out").contains("cgroup"), "{}", node.read("out"));
@@ -123,7 +124,7 @@ fn no_strace() -> Option<String> {
 
 #[test]
 fn a_kernel_that_cannot_make_a_process_inside_is_helped() {
-    need!("a_kernel_that_cannot", no_ground().or_else(|| no_strace()));
+    need!("a_kernel_that_cannot", no_ground().or_else(no_strace));
     let tree = Tree::new("old");
     let folder = kit::directory("old-enter");
     let script = folder.join("strace");

@@ -20,8 +20,7 @@ fn who_wants_more_memory_is_killed_and_that_is_said() {
     node.wait_state("hog", "failed");
     assert!(node.unit("hog").contains("\"last_exit\":\"signal KILL, out of memory\""), "{}", node.unit("hog"));
     // One that is killed by a person is not.
-    ask(&node, 0, Wish::Start);
-    drop(node);
+    let tree = Tree::new("killed");
     let node = tree.node("killed", "[unit.hog]\nexec = [\"sleep\", \"1000\"]\nmemory-max = \"8M\"\n", "");
     node.wait_state("hog", "up");
     let pid = node.unit_pid("hog").expect("its pid");
@@ -71,10 +70,8 @@ fn no_more_processes_than_allowed() {
 fn a_unit_that_divides_its_own_cgroup_starts_again() {
     need!("a_unit_that_divides", no_controllers());
     let tree = Tree::new("own");
-    let divides = "cd /sys/fs/cgroup/web.service && mkdir leaf && echo 0 > leaf/cgroup.procs && \
-                   echo +memory +pids > cgroup.subtree_control && setsid sleep 1000 & \
-                   cd /sys/fs/cgroup/web.service; while ! grep -q pids cgroup.subtree_control; do \
-                   echo $$ > leaf/cgroup.procs 2>/dev/null; done; exec sleep 1000";
+    let divides = "cd /sys/fs/cgroup/web.service && mkdir -p leaf && echo $$ > leaf/cgroup.procs && \
+                   echo +memory +pids > cgroup.subtree_control; setsid sleep 1000 & exec sleep 1000";
     let node = tree.node("own", &format!("[unit.web]\nexec = [\"sh\", \"-c\", \"{divides}\"]\n"), "");
     node.wait_state("web", "up");
     let divided = || read(&tree.path.join("web.service"), "cgroup.subtree_control").contains("pids");

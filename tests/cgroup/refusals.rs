@@ -2,7 +2,7 @@
 
 use crate::kit::{Node, SOON, wait_until};
 use crate::need;
-use crate::tree::{Tree, ground, no_ground};
+use crate::tree::{NOBODY, Tree, ground, no_ground};
 
 const PLAIN: &str = "[unit.web]\nexec = [\"sleep\", \"1000\"]\n";
 const LIMITED: &str = "[unit.web]\nexec = [\"sleep\", \"1000\"]\nmemory-max = \"64M\"\npids-max = 50\n[unit.db]\nexec = \
@@ -95,6 +95,6 @@ fn read_only_and_mounted_anew() {
     let tree = Tree::new("ro");
     let node = tree.node("ro", PLAIN, "mount -o remount,bind,ro /sys/fs/cgroup || exit 1");
     assert_eq!(said(&node), [] as [&str; 0]);
-    assert_eq!(tree.procs("."), []);
+    assert_eq!(tree.procs("."), NOBODY);
     assert_eq!(tree.procs("web.service").len(), 1);
 }

@@ -67,6 +67,9 @@ pub fn read(folder: &Path, file: &str) -> String {
     fs::read_to_string(folder.join(file)).unwrap_or_default()
 }
 
+/// Who is in an empty cgroup.
+pub const NOBODY: [i32; 0] = [];
+
 pub struct Tree {
     pub path: PathBuf,
 }
@@ -98,6 +101,13 @@ impl Tree {
         fs::write(&outer, enter).expect("a script");
         fs::write(&inner, format!("umount -l /sys/fs/cgroup\n{before}\nexec \"$@\"\n")).expect("a script");
         Plan::new(name).table(table).started_as(&format!("sh {} {{}}", outer.display())).start()
+    }
+
+    /// Takes back what a node gave to its units, so that another can enter.
+    pub fn join_up(&self) {
+        for name in self.read("cgroup.subtree_control").split_whitespace() {
+            fs::write(self.path.join("cgroup.subtree_control"), format!("-{name}")).expect("nobody uses it");
+        }
     }
 
     /// Who is in this cgroup below it.
