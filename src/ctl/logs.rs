@@ -11,6 +11,7 @@ use nix::sys::stat::{SFlag, fstat};
 
 use super::call::Whom;
 use super::code::{NO, OK};
+use super::previous::{before, starts};
 use super::reel::{Entry, Reel, names};
 use super::typed::Typed;
 use super::{put, reason};
@@ -28,6 +29,8 @@ pub(super) struct Wanted {
     /// The units; none: all.
     pub names: Vec<String>,
     pub follow: bool,
+    /// Only what was written before the last start.
+    pub previous: bool,
     /// How many of the last lines; `u64::MAX` is all.
     pub count: u64,
     pub of: Whom,
@@ -37,7 +40,12 @@ impl Wanted {
     /// What the options ask for; else what is wrong with them.
     pub fn read(typed: &Typed) -> Result<Wanted, String> {
         let count = typed.value("-n").map_or(Ok(100), count)?;
-        Ok(Wanted { names: typed.units(), follow: typed.has("-f"), count, of: Whom::read(typed)? })
+        let (names, follow, previous) = (typed.units(), typed.has("-f"), typed.has("--previous"));
+        match (previous, follow, names.is_empty()) {
+            (true, true, _) => Err("logs takes either --previous or --follow".to_owned()),
+            (true, _, true) => Err("--previous needs the name of a unit".to_owned()),
+            _ => Ok(Wanted { names, follow, previous, count, of: Whom::read(typed)? }),
+        }
     }
 }
 
@@ -52,7 +60,7 @@ fn count(value: &OsStr) -> Result<u64, String> {
 
 /// Shows what `wanted` asks for; the exit code.
 pub(super) fn run(wanted: Wanted) -> u8 {
-    match Show::open(wanted).and_then(|mut show| show.run()) {
+    match Show::open(wanted).and_then(|mut show| if show.wanted.previous { show.previous() } else { show.run() }) {
         Ok(()) => OK,
         Err(Stop::Code(code)) => code,
         Err(Stop::Message(message)) => {
@@ -132,6 +140,27 @@ impl Show {
         let mut page = Vec::new();
         for (index, entry) in ends {
             self.format(index, &entry, &mut page);
+        }
+        put(&page).map_err(Stop::Code)
+    }
+
+    /// Shows what was written before the last starts.
+    fn previous(&mut self) -> Result<(), Stop> {
+        let count = self.wanted.count;
+        let starts = starts(&self.wanted.of, &self.wanted.names).map_err(|unable| {
+            error!("{unable}");
+            Stop::Code(unable.code)
+        })?;
+        let mut lines = Vec::new();
+        for (index, start) in starts.iter().enumerate() {
+            let own = self.with(index, |reel| before(reel, start, count))?;
+            lines.extend(own.into_iter().map(|entry| (index, entry)));
+        }
+        lines.sort_by(|(_, left), (_, right)| left.time.cmp(&right.time));
+        let skip = lines.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+        let mut page = Vec::new();
+        for (index, entry) in lines.iter().skip(skip) {
+            self.format(*index, entry, &mut page);
         }
         put(&page).map_err(Stop::Code)
     }
@@ -282,11 +311,12 @@ mod tests {
 
     #[test]
     fn calls() {
-        let none = Wanted { names: vec![], follow: false, count: 100, of: Whom::default() };
+        let none = Wanted { names: vec![], follow: false, previous: false, count: 100, of: Whom::default() };
         assert_eq!(words(""), Ok(none));
         let all = Wanted {
             names: vec!["web".to_owned(), "db".to_owned()],
             follow: true,
+            previous: false,
             count: u64::MAX,
             of: Whom { pid: Some(7), root: Some("/r".into()) },
         };
@@ -297,6 +327,8 @@ mod tests {
     #[test]
     fn mistakes() {
         for (text, mistake) in [
+            ("--previous", "--previous needs the name of a unit"),
+            ("web --previous -f", "logs takes either --previous or --follow"),
             ("-x", "logs takes no \"-x\""),
             ("--follow=1", "logs takes no \"--follow=1\""),
             ("-n", "-n needs a number of lines, or \"all\""),

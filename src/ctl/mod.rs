@@ -13,6 +13,7 @@ mod look;
 mod man;
 mod page;
 mod picture;
+mod previous;
 mod reel;
 mod request;
 mod turn;

@@ -69,3 +69,32 @@ fn logs_are_read_from_outside_and_outlive_the_node() {
     assert_eq!(code, Some(0));
     assert!(out.contains("Z hello\n") && out.contains("init | "), "{out}");
 }
+
+#[test]
+fn the_past_of_a_unit_is_told() {
+    need!("the_past_of_a_unit", kit::no_namespaces());
+    let script = "[ -e @/been ] && { echo second; exec sleep 1000; }; : >@/been; echo first; exit 7";
+    let table = format!(
+        "[unit.a]\nexec = [\"sleep\", \"1000\"]\n[unit.web]\nexec = [\"sh\", \"-c\", \"{script}\"]\nready = \"notify\"\nneeds = [\"a\"]\n"
+    );
+    let node = Plan::new("past").table(&table).start();
+    node.wait_for("log/cluster-os/web.log", "second\n");
+    let pid = node.pid.to_string();
+    let (code, out, err) = initctl(&["status", "web", "--pid", &pid]);
+    // It never says that it is ready.
+    assert_eq!((code, err.as_str()), (Some(3), ""), "{out}");
+    let lines: Vec<&str> = out.lines().collect();
+    let with = |part: &str| lines.iter().any(|line| line.contains(part));
+    assert!(
+        out.starts_with("web: starting for ") && with("  last exit    exit 7") && with("  needs        a (up)"),
+        "{out}"
+    );
+    assert!(with("  backoff ") && with("it exited with status 7") && with("Z second"), "{out}");
+    let (code, out, _) = initctl(&["logs", "web", "--previous", "--pid", &pid]);
+    assert!(code == Some(0) && out.ends_with("Z first\n") && out.lines().count() == 1, "{out}");
+    let (code, out, _) = initctl(&["boot-chart", "--text", "--pid", &pid]);
+    assert!(code == Some(0) && out.contains(" units ready after ") && out.contains("\nweb "), "{out}");
+    let (code, out, _) = initctl(&["graph", "--pid", &pid]);
+    assert!(code == Some(0) && out.contains("\"web\" -> \"a\""), "{out}");
+    assert_eq!(initctl(&["list", "--pid", &pid]).1.lines().filter(|name| *name == "web").count(), 1);
+}

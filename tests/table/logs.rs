@@ -249,3 +249,34 @@ fn following_ends_with_its_reader() {
     };
     assert_eq!(status.code(), Some(0));
 }
+
+#[test]
+fn what_was_written_before_the_last_start() {
+    let node = Node::new("previous");
+    let run = node.0.join("run/cluster-os");
+    fs::create_dir_all(&run).expect("made");
+    fs::write(run.join("status.json"), crate::golden::golden("status-units.json")).expect("written");
+    // The status has it that gossip was last started at 23:59:50.999, and wg0 at 23:56:49.040.
+    let line = |time: &str, text: &str| format!("2026-01-31T{time}Z {text}\n");
+    let (old, crash) = (line("23:50:00.000", "old"), line("23:59:50.998", "panic"));
+    let (trace, new) = ("  a trace without a time\n", line("23:59:50.999", "new"));
+    node.put("gossip.log.1", &old);
+    node.put("gossip.log", &format!("{crash}{trace}{new}"));
+    let (before, after) = (line("23:56:49.039", "down"), line("23:56:49.040", "up"));
+    node.put("wg0.log", &format!("{before}{after}"));
+    assert_eq!(node.said("gossip --previous"), shown(&format!("{old}{crash}{trace}")));
+    assert_eq!(node.said("gossip --previous -n 1"), shown(trace));
+    assert_eq!(node.said("gossip --previous -n all"), shown(&format!("{old}{crash}{trace}")));
+    let both = format!("gossip | {old}wg0    | {before}gossip | {crash}gossip | {trace}");
+    assert_eq!(node.said("gossip wg0 --previous"), shown(&both));
+    let error = |code, text: &str| (code, String::new(), format!("initctl: error: {text}\n"));
+    node.put("identity.log", &old);
+    let unknown = "unable to show what identity wrote before its last start: no start of it is known; \
+                   without --previous all its lines are shown";
+    assert_eq!(node.said("identity --previous"), error(1, unknown));
+    node.put("gone.log", &old);
+    let (code, _, err) = node.said("gone --previous");
+    assert_eq!(code, 64, "{err}");
+    fs::remove_dir_all(&run).expect("removed");
+    assert_eq!(node.said("gossip --previous").0, 111);
+}
