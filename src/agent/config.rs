@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::cluster::k3s::configuration::Extra;
 use crate::mesh::Subnet;
 
 /// The port of gossip that ClusterOS uses.
@@ -43,6 +44,30 @@ pub struct Config {
     pub logging: Logging,
     /// The cluster.
     pub cluster: Cluster,
+    /// What is told to k3s. Ours.
+    #[serde(skip_serializing_if = "K3s::is_empty")]
+    pub k3s: K3s,
+}
+
+/// `k3s:`
+#[derive(Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct K3s {
+    /// Findings of `node-agent k3s` that keep no k3s from starting.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ignore: Vec<String>,
+    /// Keys for the config.yaml of a server.
+    #[serde(skip_serializing_if = "Extra::is_empty")]
+    pub server: Extra,
+    /// Keys for the config.yaml of an agent.
+    #[serde(skip_serializing_if = "Extra::is_empty")]
+    pub agent: Extra,
+}
+
+impl K3s {
+    fn is_empty(&self) -> bool {
+        *self == K3s::default()
+    }
 }
 
 /// `identity:`

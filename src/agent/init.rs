@@ -38,7 +38,7 @@ pub(super) fn gossip(paths: &Paths, node: &Node) -> Result<(), Failure> {
     if join.is_empty() && node.config.discovery.bootstrap != Some(true) {
         info!("no other node to join (NODE_JOIN is not set): this node is alone until another one joins it");
     }
-    let tags = node.record().tags(&node.identity);
+    let tags = node.tags();
     let path = paths.serf_json();
     let text = serf::text(&node.config, &node.name, Some(advertise), &join, &tags)
         .map_err(|cause| Failure::configuration(format!("unable to make {}: {cause}", path.display())))?;

@@ -8,6 +8,7 @@ pub mod environment;
 pub mod files;
 pub mod gossip;
 pub mod init;
+pub mod k3s;
 pub mod network;
 pub mod node;
 pub mod notify;
@@ -64,6 +65,7 @@ struct Call {
     command: String,
     paths: Paths,
     json: bool,
+    check: bool,
     down: bool,
     userspace: bool,
 }
@@ -93,6 +95,7 @@ fn run(call: &Call) -> Result<(), Failure> {
         "info" => init::info(&call.paths),
         "network" => network::network(),
         "wg0" => wg::command(&call.paths, call.down, call.userspace),
+        "k3s" => k3s::command(&call.paths, call.check, call.json),
         "start" => turn::start(&call.paths),
         "peers" => view::show(&call.paths, View::Peers, call.json),
         "status" => view::show(&call.paths, View::Status, call.json),
@@ -110,6 +113,7 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
         command: String::new(),
         paths: Paths::new(PathBuf::from("/")),
         json: false,
+        check: false,
         down: false,
         userspace: false,
     };
@@ -118,6 +122,7 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
         match argument.as_str() {
             "--root" => call.paths = Paths::new(arguments.next().ok_or("--root needs a folder")?.into()),
             "--json" => call.json = true,
+            "--check" => call.check = true,
             "--down" => call.down = true,
             "--userspace" => call.userspace = true,
             "--version" | "-V" => call.command = "version".to_owned(),
@@ -148,6 +153,8 @@ node-agent: a node's identity, its wg0, and its peers
   node-agent wg0 [--down]     bring wg0 up (or down); in user space where the kernel has no WireGuard, or with --userspace
   node-agent network          on a machine: lo, and NODE_ADDRESS (NODE_INTERFACE, NODE_GATEWAY)
   node-agent start            follow gossip and keep wg0's peers
+  node-agent k3s              mend what k3s needs, then become k3s; NODE_K3S_IGNORE=NAME,... overrides what it refuses for
+  node-agent k3s --check [--json]  what k3s needs and how it stands; changes nothing, and exits 1 if k3s would not start
   node-agent info             who this node is
   node-agent peers [--json]   the peers and their tunnels
   node-agent status [--json]  the same, with this node and gossip

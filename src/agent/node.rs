@@ -12,7 +12,9 @@ use super::config::{self, Config};
 use super::environment::{self, Change};
 use super::files::{self, Place};
 use super::paths::Paths;
+use crate::cluster::k3s::{self, Role};
 use crate::mesh::address::address;
+use crate::mesh::record::Tags;
 use crate::mesh::{Identity, Record, Subnet};
 
 /// A move gives up after this many addresses that others have: the subnet is full then.
@@ -112,6 +114,15 @@ impl Node {
         }
     }
 
+    /// What it is in gossip: its signed record, and whether it is a server of k3s.
+    pub fn tags(&self) -> Tags {
+        let mut tags = self.record().tags(&self.identity);
+        if super::k3s::is_server(&self.config) {
+            tags.insert(k3s::TAG.to_owned(), Role::Server.word().to_owned());
+        }
+        tags
+    }
+
     /// What this node says of itself.
     pub fn record(&self) -> Record {
         Record {
@@ -167,7 +178,8 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs())
 }
 
-fn name(config: &Config) -> Result<String, Failure> {
+/// The name of the node: the configuration's, else the host's.
+pub(super) fn name(config: &Config) -> Result<String, Failure> {
     if let Some(name) = &config.discovery.node_name {
         return Ok(name.clone());
     }

@@ -39,6 +39,11 @@ impl Paths {
         self.root.join("run/cluster-os/peers.json")
     }
 
+    /// The k3s server that was found last.
+    pub fn k3s_server(&self) -> PathBuf {
+        self.root.join("var/lib/cluster-os/k3s-server")
+    }
+
     /// `path`, which a configuration names as absolute, under the root.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::k3s;
 use crate::cluster::member::claimed_id;
 use crate::cluster::{Local, Member, Roster, Status};
 use crate::mesh::WgKey;
@@ -69,6 +70,9 @@ pub struct Peer {
     pub connected: bool,
     /// The last handshake, in seconds since 1970.
     pub handshake: Option<u64>,
+    /// What it is to k3s, if it says that: `server`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub k3s: Option<String>,
     /// Bytes received.
     pub rx: u64,
     /// Bytes sent.
@@ -84,6 +88,7 @@ impl Document {
             *gossip.entry(member.status.word().to_owned()).or_insert(0) += 1;
         }
         let alive = |member: &Member| member.name != record.name && member.status == Status::Alive;
+        let says = |name: &str| members.iter().find(|member| member.name == name)?.tags.get(k3s::TAG).cloned();
         let mut peers: Vec<Peer> = roster
             .verified()
             .map(|peer| Peer {
@@ -92,6 +97,7 @@ impl Document {
                 endpoint: Some(peer.endpoint()),
                 key: Some(peer.record().key.to_string()),
                 verified: true,
+                k3s: says(&peer.record().name),
                 ..Peer::new(&peer.record().name, peer.status())
             })
             .collect();
@@ -153,6 +159,7 @@ impl Peer {
             reason: None,
             connected: false,
             handshake: None,
+            k3s: None,
             rx: 0,
             tx: 0,
         }

@@ -161,7 +161,7 @@ impl<'a> Agent<'a> {
         gossip::Own {
             rpc: serf::RPC.to_owned(),
             name: self.node.name.clone(),
-            tags: self.local.record.tags(&self.node.identity),
+            tags: self.node.tags(),
             targets: self.targets.clone(),
         }
     }

@@ -190,6 +190,7 @@ mod tests {
             reason: None,
             connected: true,
             handshake: Some(1000),
+            k3s: None,
             rx: 1536,
             tx: 42,
         };

@@ -52,8 +52,10 @@ pub struct Facts {
     pub iptables: Option<String>,
     /// The link of the mesh.
     pub link: Option<Link>,
-    /// The link of the mesh as it should be: name and address.
-    pub wanted: (String, Ipv4Addr),
+    /// The mesh's link.
+    pub interface: String,
+    /// This node's address in the mesh; none before it has an identity.
+    pub address: Option<Ipv4Addr>,
     /// Networks of this host's other links, with their names.
     pub networks: Vec<(String, Ipv4Addr, u8)>,
     /// What pods and services are given.

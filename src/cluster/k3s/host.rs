@@ -140,7 +140,8 @@ fn files(judge: &Judge<'_>) -> Finding {
     if facts.hosts.trim().is_empty() {
         missing.push("/etc/hosts");
         let name = &facts.node_name;
-        let text = format!("127.0.0.1 localhost\n::1 localhost\n{} {name}\n", facts.wanted.1);
+        let own = facts.address.map(|address| format!("{address} {name}\n")).unwrap_or_default();
+        let text = format!("127.0.0.1 localhost\n::1 localhost\n{own}");
         acts.push(Act::File { path: "/etc/hosts", text });
     }
     let given: Vec<_> = ["/etc/ssl/certs", "/etc/passwd", "/etc/group", "/etc/os-release"]

@@ -17,8 +17,8 @@ const SYSCTLS: &[(&str, &str)] = &[
     ("kernel.keys.root_maxbytes", "25000000"),
 ];
 
-/// What pods' networks lean on. overlay is not among them: it is tried.
-const MODULES: &[&str] = &["br_netfilter", "nf_conntrack", "vxlan", "veth", "bridge", "ip_tables", "iptable_nat"];
+/// What pods' networks lean on. overlay is not among them: it is tried. iptables loads its own.
+const MODULES: &[&str] = &["br_netfilter", "nf_conntrack", "vxlan", "veth", "bridge"];
 
 /// kubelet opens it to hear of memory running out. Nothing to read is good enough: then it hears of none.
 pub(super) fn kmsg(judge: &Judge<'_>) -> Finding {

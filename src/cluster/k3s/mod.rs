@@ -19,6 +19,10 @@ pub mod storage;
 pub mod table;
 pub mod token;
 
+/// The tag of gossip by which a node says what it is to k3s. It is not signed: whoever can put it into gossip has the
+/// cluster key, from which the token follows, and the address behind it is the signed one.
+pub const TAG: &str = "k3s";
+
 pub use facts::Facts;
 pub use finding::{Act, Finding, Need, State};
 pub use plan::plan;

@@ -99,7 +99,10 @@ fn iptables(judge: &Judge<'_>) -> Finding {
 /// flannel takes the link as it finds it, once.
 fn link(judge: &Judge<'_>) -> Finding {
     let title = Title(18, "wg0", Need::Must);
-    let (name, address) = &judge.facts.wanted;
+    let name = &judge.facts.interface;
+    let Some(address) = &judge.facts.address else {
+        return title.cannot("this node has no identity, and so no address", "run 'node-agent init' first");
+    };
     let remedy = "start the unit wg0 first ('node-agent wg0'), and look at 'initctl logs wg0'";
     match &judge.facts.link {
         None => title.cannot(format!("there is no {name}"), remedy),

@@ -1,5 +1,7 @@
 //! What a node is to k3s.
 
+use std::net::Ipv4Addr;
+
 use serde::Serialize;
 
 /// What a node is to k3s.
@@ -48,7 +50,7 @@ pub enum Start {
     /// It makes the cluster, or goes on with what is in its data directory.
     Found,
     /// It joins the server at this mesh address.
-    Join(std::net::Ipv4Addr),
+    Join(Ipv4Addr),
     /// It waits until a server shows.
     Wait,
 }
@@ -57,7 +59,7 @@ pub enum Start {
 /// that was kept.
 ///
 /// A first server that lost its disk while others run joins them: founding a second cluster beside the first would split it.
-pub fn start(role: Role, bootstrap: bool, has_data: bool, server: Option<std::net::Ipv4Addr>) -> Start {
+pub fn start(role: Role, bootstrap: bool, has_data: bool, server: Option<Ipv4Addr>) -> Start {
     match (role, server) {
         (Role::Server, _) if bootstrap && has_data => Start::Found,
         (_, Some(server)) => Start::Join(server),
@@ -66,9 +68,17 @@ pub fn start(role: Role, bootstrap: bool, has_data: bool, server: Option<std::ne
     }
 }
 
+/// The server to join, of those that gossip shows as (mesh address, whether it answers): the kept one while it answers,
+/// else the first that answers, else the kept one, else the first.
+pub fn choose(shown: &[(Ipv4Addr, bool)], kept: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+    let kept_is_shown = kept.filter(|kept| shown.iter().any(|(address, alive)| address == kept && *alive));
+    let least = |alive: bool| shown.iter().filter(|(_, answers)| *answers == alive).map(|(address, _)| *address).min();
+    kept_is_shown.or_else(|| least(true)).or(kept).or_else(|| least(false))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Role, Start, role, start};
+    use super::{Role, Start, choose, role, start};
 
     fn of(enabled: Option<bool>, bootstrap: bool, roles: &[&str]) -> Result<Option<Role>, String> {
         role(enabled, bootstrap, &roles.iter().map(|role| (*role).to_owned()).collect::<Vec<_>>())
@@ -100,5 +110,17 @@ mod tests {
         assert_eq!(start(Role::Server, false, false, None), Start::Wait);
         assert_eq!(start(Role::Agent, false, false, other), join);
         assert_eq!(start(Role::Agent, false, true, None), Start::Wait);
+    }
+
+    #[test]
+    fn the_kept_server_stays_while_it_answers() {
+        let [a, b, c] = ["10.42.0.1", "10.42.0.2", "10.42.0.3"].map(|text| text.parse().expect("an address"));
+        assert_eq!(choose(&[], None), None);
+        assert_eq!(choose(&[], Some(c)), Some(c));
+        assert_eq!(choose(&[(b, true), (a, true)], None), Some(a));
+        assert_eq!(choose(&[(a, true), (b, true)], Some(b)), Some(b));
+        assert_eq!(choose(&[(a, true), (b, false)], Some(b)), Some(a));
+        assert_eq!(choose(&[(a, false)], Some(c)), Some(c));
+        assert_eq!(choose(&[(b, false), (a, false)], None), Some(a));
     }
 }

@@ -1,0 +1,116 @@
+//! What keeps k3s from starting: one clear line each, exit 78, and nothing changed.
+
+use super::{Scene, files, kit};
+use crate::need;
+
+/// Runs it and answers with its lines of error; nothing may have changed.
+fn refused(scene: &Scene) -> Vec<String> {
+    let before = files(&scene.root);
+    let said = scene.run(&["k3s"]);
+    assert_eq!(said.code, Some(78), "{}", said.err);
+    assert!(files(&scene.root) == before, "something was changed");
+    said.err.lines().filter_map(|line| line.strip_prefix("node-agent: error: ")).map(str::to_owned).collect()
+}
+
+#[test]
+fn without_the_mesh_nothing_is_changed() {
+    need!("refusals::without_the_mesh_nothing_is_changed", kit::no_namespaces());
+    let mut scene = Scene::new("no-wg0", &[("NODE_BOOTSTRAP", "true")]);
+    scene.wg0 = false;
+    assert_eq!(
+        refused(&scene),
+        ["unable to start k3s: wg0: there is no wg0; start the unit wg0 first ('node-agent wg0'), and look at \
+             'initctl logs wg0'"]
+    );
+}
+
+#[test]
+fn a_name_that_overrides_nothing() {
+    need!("refusals::a_name_that_overrides_nothing", kit::no_namespaces());
+    let mut scene = Scene::new("ignore", &[("NODE_BOOTSTRAP", "true")]);
+    scene.set("NODE_K3S_IGNORE", "kmgs");
+    assert_eq!(
+        refused(&scene),
+        [
+            "unable to start k3s: NODE_K3S_IGNORE: kmgs is no finding; did you mean kmsg?; correct it and start the node again"
+        ]
+    );
+}
+
+#[test]
+fn a_misspelt_key_in_node_yaml() {
+    need!("refusals::a_misspelt_key_in_node_yaml", kit::no_namespaces());
+    let scene = Scene::new("key", &[("NODE_BOOTSTRAP", "true")]);
+    let yaml = scene.text("etc/cluster-os/node.yaml");
+    scene.write(
+        "etc/cluster-os/node.yaml",
+        &format!("{yaml}k3s:\n  server:\n    disabel: [traefik]\n    cluster-cidr: 10.42.0.0/17\n"),
+    );
+    assert_eq!(
+        refused(&scene),
+        [
+            "unable to start k3s: k3s.server.disabel: k3s has no such key; did you mean disable?; k3s.server.cluster-cidr: \
+             10.42.0.0/17 overlaps the mesh, 10.42.0.0/16; correct it and start the node again"
+        ]
+    );
+}
+
+#[test]
+fn two_roles_at_once() {
+    need!("refusals::two_roles_at_once", kit::no_namespaces());
+    let scene = Scene::new("roles", &[("NODE_BOOTSTRAP", "true"), ("NODE_ROLES", "compute,worker")]);
+    assert_eq!(
+        refused(&scene),
+        [
+            "unable to start k3s: NODE_ROLES says worker, and NODE_BOOTSTRAP that this is the first server; correct it and \
+             start the node again"
+        ]
+    );
+}
+
+#[test]
+fn a_configuration_that_somebody_else_wrote_is_left_alone() {
+    need!("refusals::a_configuration_that_somebody_else_wrote_is_left_alone", kit::no_namespaces());
+    let scene = Scene::new("theirs", &[("NODE_BOOTSTRAP", "true")]);
+    scene.write("etc/rancher/k3s/config.yaml", "token: mine\n");
+    let said = scene.run(&["k3s"]);
+    assert_eq!(said.code, Some(78), "{}", said.err);
+    assert!(said.err.contains(
+        "config.yaml: it was written by somebody else; move what it says to k3s.server or k3s.agent in node.yaml"
+    ));
+    assert_eq!(scene.text("etc/rancher/k3s/config.yaml"), "token: mine\n");
+}
+
+#[test]
+fn no_k3s_is_said_and_is_no_failure() {
+    need!("refusals::no_k3s_is_said_and_is_no_failure", kit::no_namespaces());
+    let mut scene = Scene::new("off", &[("NODE_K3S_ENABLED", "no")]);
+    for arguments in [&["k3s"][..], &["k3s", "--check"]] {
+        let said = scene.run(arguments);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        assert!(format!("{}{}", said.out, said.err).contains("NODE_K3S_ENABLED is false\n"));
+    }
+    scene.set("NODE_K3S_ENABLED", "true");
+    std::fs::remove_file(scene.path("bin/k3s")).expect("taken away");
+    let said = scene.run(&["k3s"]);
+    assert_eq!((said.code, said.err.as_str()), (Some(0), "node-agent: info: K3S: skipped: there is no k3s in PATH\n"));
+}
+
+#[test]
+fn to_check_changes_nothing() {
+    need!("refusals::to_check_changes_nothing", kit::no_namespaces());
+    let mut scene = Scene::new("check", &[("NODE_BOOTSTRAP", "true")]);
+    let before = files(&scene.root);
+    let said = scene.run(&["k3s", "--check"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.out.contains("\nwg0               must    fine     wg0 is up with 10.42."), "{}", said.out);
+    let said = scene.run(&["k3s", "--check", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
+    let findings = json["findings"].as_array().expect("findings");
+    assert_eq!((findings.len(), json["role"].as_str()), (31, Some("server")));
+    assert!(files(&scene.root) == before, "something was changed");
+    scene.wg0 = false;
+    let said = scene.run(&["k3s", "--check"]);
+    assert_eq!(said.code, Some(1), "{}", said.err);
+    assert!(said.out.contains("\nwg0               must    CANNOT   there is no wg0\n"), "{}", said.out);
+}

@@ -1,0 +1,126 @@
+//! What k3s is told and given, and that it is started in our stead.
+
+use std::os::unix::fs::MetadataExt;
+
+use super::{KEY, Scene, kit};
+use crate::need;
+
+/// HKDF of [`KEY`], by Python's hmac.
+const TOKEN: &str = "4f6af662eb4cb636c0ab6d5283dc7880c2b6575b45e72567cce0550298b561f9";
+
+#[test]
+fn the_first_server() {
+    need!("start::the_first_server", kit::no_namespaces());
+    let mut scene = Scene::new("server", &[("NODE_BOOTSTRAP", "true")]);
+    let theirs = [
+        ("INVOCATION_ID", "x"),
+        ("WATCHDOG_USEC", "1"),
+        ("K3S_URL", "https://x"),
+        ("NOTIFY_SOCKET", "@nobody"),
+        ("KEPT", ""),
+    ];
+    theirs.iter().for_each(|(name, value)| scene.set(name, value));
+    let mut child = scene.start(&["k3s"]);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "{}", scene.text("err"));
+    assert_eq!(scene.reported("words"), "server");
+    // unshare, sh and node-agent became each other: the pid is the one that was started.
+    assert_eq!(scene.reported("pid"), child.id().to_string());
+    let variables = scene.reported("variables");
+    let names: Vec<&str> = variables.split(' ').collect();
+    for name in ["INVOCATION_ID", "WATCHDOG_USEC", "K3S_URL", "CLUSTER_AUTH_KEY"] {
+        assert!(!names.contains(&name), "{name} reached k3s");
+    }
+    for name in ["NOTIFY_SOCKET", "NODE_NAME", "KEPT"] {
+        assert!(names.contains(&name), "{name} did not reach k3s");
+    }
+    assert_eq!(scene.reported("home"), "/root");
+    assert!(scene.reported("path").ends_with("/usr/local/sbin:/usr/local/bin"));
+    let yaml = scene.text("etc/rancher/k3s/config.yaml");
+    for line in [
+        "cluster-cidr: \"10.44.0.0/16\"",
+        "cluster-init: true",
+        "flannel-iface: \"wg0\"",
+        "node-name: \"node1\"",
+        "token-file: \"/run/cluster-os/k3s-token\"",
+    ] {
+        assert!(yaml.lines().any(|found| found == line), "{line} is not in {yaml}");
+    }
+    assert_eq!(scene.text("run/cluster-os/k3s-token"), TOKEN);
+    assert!(!yaml.contains(TOKEN) && !yaml.contains(KEY));
+    assert_eq!((scene.mode("etc/rancher/k3s/config.yaml"), scene.mode("run/cluster-os/k3s-token")), (0o600, 0o600));
+    let said = scene.text("err");
+    let line = "info: K3S: condition: enabled, every need met or overridden; server node1 begins the cluster; binary ";
+    assert!(said.contains(line), "{said}");
+    // Its password is kept with the data directory.
+    let link = std::fs::read_link(scene.path("etc/rancher/node")).expect("a link");
+    assert_eq!(link.as_os_str(), "../../var/lib/rancher/k3s/node");
+
+    let before = std::fs::metadata(scene.path("etc/rancher/k3s/config.yaml")).expect("a file").ino();
+    let said = scene.run(&["k3s"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(!said.err.contains("wrote /etc"), "{}", said.err);
+    assert_eq!(std::fs::metadata(scene.path("etc/rancher/k3s/config.yaml")).expect("a file").ino(), before);
+}
+
+fn peers(address: &str) -> String {
+    format!(
+        "{{\"version\":1,\"self\":{{\"name\":\"node1\",\"node_id\":\"x\",\"address\":\"10.42.0.1\",\"key\":\"\",\"interface\":\"wg0\",\"mode\":\"kernel\"}},\
+         \"gossip\":{{}},\"asking\":[],\"peers\":[{{\"name\":\"node2\",\"node_id\":null,\"address\":\"{address}\",\"endpoint\":null,\"key\":null,\
+         \"status\":\"alive\",\"verified\":true,\"reason\":null,\"connected\":true,\"handshake\":null,\"k3s\":\"server\",\"rx\":0,\"tx\":0}}]}}"
+    )
+}
+
+#[test]
+fn an_agent_waits_for_a_server_and_keeps_it() {
+    need!("start::an_agent_waits_for_a_server_and_keeps_it", kit::no_namespaces());
+    let scene = Scene::new("agent", &[]);
+    let mut child = scene.start(&["k3s"]);
+    kit::wait_until("it waits", kit::SOON, || scene.text("err").contains("info: waiting for a server of k3s"));
+    // A member that is no server, and then one that is.
+    scene.write("run/cluster-os/peers.json", &peers("10.42.0.7").replace("\"k3s\":\"server\",", ""));
+    scene.write("run/cluster-os/peers.json", &peers("10.42.0.7"));
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "{}", scene.text("err"));
+    assert_eq!(scene.reported("words"), "agent");
+    let yaml = scene.text("etc/rancher/k3s/config.yaml");
+    assert!(yaml.contains("server: \"https://10.42.0.7:6443\"\n"), "{yaml}");
+    for key in ["cluster-cidr", "tls-san", "flannel-backend", "cluster-init", "write-kubeconfig-mode"] {
+        assert!(!yaml.contains(key), "an agent with {key} does not start: {yaml}");
+    }
+    assert_eq!(scene.text("var/lib/cluster-os/k3s-server"), "10.42.0.7\n");
+    // The next boot: gossip shows nobody yet.
+    std::fs::remove_file(scene.path("run/cluster-os/peers.json")).expect("taken away");
+    let said = scene.run(&["k3s"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("agent node1 joins 10.42.0.7; "), "{}", said.err);
+}
+
+#[test]
+fn a_first_server_that_lost_its_disk_joins_the_others() {
+    need!("start::a_first_server_that_lost_its_disk_joins_the_others", kit::no_namespaces());
+    let scene = Scene::new("lost", &[("NODE_BOOTSTRAP", "true")]);
+    scene.write("run/cluster-os/peers.json", &peers("10.42.0.7"));
+    let said = scene.run(&["k3s"]);
+    assert!(said.err.contains("server node1 joins 10.42.0.7; "), "{}", said.err);
+    // With its disk it is the first.
+    std::fs::create_dir_all(scene.path("var/lib/rancher/k3s/server/db")).expect("a folder");
+    let said = scene.run(&["k3s"]);
+    assert!(said.err.contains("server node1 goes on with its cluster; "), "{}", said.err);
+    assert!(scene.text("etc/rancher/k3s/config.yaml").contains("cluster-init: true\n"));
+}
+
+#[test]
+fn a_server_says_so_in_gossip() {
+    need!("start::a_server_says_so_in_gossip", kit::no_namespaces());
+    let variables = [("NODE_BOOTSTRAP", "true"), ("NODE_K3S_ENABLED", "true")];
+    let mut scene = Scene::new("tag", &variables);
+    let tag = |scene: &Scene| {
+        let json: serde_json::Value = serde_json::from_str(&scene.text("run/cluster-os/serf.json")).expect("JSON");
+        json["tags"]["k3s"].as_str().map(str::to_owned)
+    };
+    // With `init` alone, too: /bin has the stand-in already.
+    let said = scene.run(&["init"]);
+    assert_eq!((said.code, tag(&scene).as_deref()), (Some(0), Some("server")), "{}", said.err);
+    scene.set("NODE_K3S_ENABLED", "false");
+    let said = scene.run(&["init"]);
+    assert_eq!((said.code, tag(&scene)), (Some(0), None), "{}", said.err);
+}
