@@ -15,6 +15,11 @@ pub struct Reload {
     /// The files are being read.
     #[serde(default)]
     pub reading: bool,
+    /// The one file that the table is read from; none: the usual ones.
+    pub file: Option<String>,
+    /// How many mistakes the last one found in the files.
+    #[serde(default)]
+    pub mistakes: u64,
     /// Why the last one changed nothing, one line a mistake; none if it went well.
     pub error: Option<String>,
     /// What the last one that went well changed, in the order of the table.
@@ -52,6 +57,8 @@ impl Reload {
             .number("generation", Some(generation))
             .number("ended", Some(self.ended))
             .flag("reading", self.reading)
+            .text("file", self.file.as_deref())
+            .number("mistakes", Some(self.mistakes))
             .text("error", self.error.as_deref())
             .objects("changes", self.changes.iter().map(Change::object))
     }

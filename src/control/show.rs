@@ -63,6 +63,9 @@ impl Status {
         if others.len() > NAMED {
             text.push_str(&format!("; and {} more", others.len() - NAMED));
         }
+        if self.table.error.is_some() {
+            text.push_str("; the last reload of the unit table was refused, see initctl logs init");
+        }
         text
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::commands;
 use super::draw::Drawing;
 use super::logs::Wanted;
+use super::reload;
 use super::typed::Typed;
 use crate::unit::{Goal, Wish, suggest};
 
@@ -34,6 +35,7 @@ pub(super) enum Call {
     Completions(String),
     /// The page with this name.
     Man(String),
+    Reload(reload::Wanted),
     Request(Demand),
     Shutdown {
         goal: Goal,
@@ -151,6 +153,17 @@ pub(super) fn request(wish: Wish, typed: &Typed) -> Result<Call, String> {
     Ok(Call::Request(Demand { wish, units: typed.units(), wait: wait.transpose()?, of: Whom::somebody(typed)? }))
 }
 
+/// `reload`: of units, or of the table.
+pub(super) fn reload(typed: &Typed) -> Result<Call, String> {
+    let plan = typed.has("--plan");
+    match typed.operands.first() {
+        Some(_) if plan => Err("reload --plan is about the whole table".to_owned()),
+        Some(_) => request(Wish::Reload, typed),
+        None if typed.has("--wait") => Err("reload of the table always waits".to_owned()),
+        None => Ok(Call::Reload(reload::Wanted { plan, of: Whom::somebody(typed)? })),
+    }
+}
+
 /// `shutdown` and its kin.
 pub(super) fn shutdown(goal: Goal, typed: &Typed) -> Result<Call, String> {
     Ok(Call::Shutdown { goal, of: Whom::somebody(typed)? })
@@ -220,6 +233,8 @@ mod tests {
         };
         assert_eq!(words("start a b a"), demand(Wish::Start, None, Whom::default()));
         assert_eq!(words("reload a b"), demand(Wish::Reload, None, Whom::default()));
+        let table = |plan| Ok(Call::Reload(reload::Wanted { plan, of: Whom::default() }));
+        assert_eq!((words("reload"), words("reload --plan")), (table(false), table(true)));
         assert_eq!(words("stop a --wait b"), demand(Wish::Stop, Some(WAIT), Whom::default()));
         let some = Some(Duration::from_secs(5));
         assert_eq!(words("restart --wait=5 a b --pid=7 --root /r"), demand(Wish::Restart, some, of()));

@@ -37,7 +37,7 @@ pub(super) fn run(root: &Path, files: &[PathBuf]) -> u8 {
 }
 
 /// The files of a node's own table.
-fn own(root: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn own(root: &Path) -> Result<Vec<PathBuf>, String> {
     let folder = root.join("etc/cluster-os");
     let mut more: Vec<PathBuf> = match fs::read_dir(folder.join("units.d")) {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),

@@ -104,11 +104,11 @@ unless NO_COLOR is set.",
         read: |_, typed| call::status(&typed),
     },
     Command {
-        names: &["start", "stop", "restart", "reload"],
-        brief: "start, stop or restart units, or have them reload",
+        names: &["start", "stop", "restart"],
+        brief: "start, stop or restart units",
         text: "\
-Asks PID 1, by a queued signal, to start units whatever their backoff, to stop them and keep them stopped, to stop and \
-start them, or to send them their reload-signal. Ends when PID 1 has taken the requests or refused them. Nothing is asked unless all the units are there.",
+Asks PID 1, by a queued signal, to start units whatever their backoff, to stop them and keep them stopped, or to stop \
+and start them. Ends when PID 1 has taken the requests or refused them. Nothing is asked unless all the units are there.",
         options: &[
             Flag {
                 names: &["--wait"],
@@ -126,10 +126,38 @@ start them, or to send them their reload-signal. Ends when PID 1 has taken the r
             (ABSENT, "no PID 1 of ours answers"),
         ],
         read: |name, typed| {
-            let wish =
-                [Wish::Start, Wish::Stop, Wish::Restart, Wish::Reload].into_iter().find(|wish| wish.word() == name);
+            let wish = [Wish::Start, Wish::Stop, Wish::Restart].into_iter().find(|wish| wish.word() == name);
             call::request(wish.unwrap_or(Wish::Start), &typed)
         },
+    },
+    Command {
+        names: &["reload"],
+        brief: "read the unit table again, or have units read their files again",
+        text: "\
+Without UNIT: has PID 1 read the unit table again (HUP), waits for the outcome and shows what changed. An identical unit is \
+not touched, a changed policy counts from then on, a changed process starts again with what binds to it, a removed unit is \
+stopped. A table with a mistake changes nothing.
+
+With UNITs: sends them their reload-signal.",
+        options: &[
+            Flag { names: &["--plan"], value: Value::None, text: "only show what a reload of the table would change" },
+            Flag {
+                names: &["--wait"],
+                value: Value::May("SECONDS"),
+                text: "with UNIT: until the units are up; at most so long (60 seconds)",
+            },
+            PID,
+            ROOT_OF,
+        ],
+        operands: Operands::Units(0),
+        codes: &[
+            (OK, "done, or there is nothing to do; with --plan: it would be; with UNIT: taken"),
+            (NO, "not permitted, or refused"),
+            (USAGE, "there is no such unit"),
+            (CONFIGURATION, "there are mistakes in the table"),
+            (ABSENT, "no PID 1 of ours answers"),
+        ],
+        read: |_, typed| call::reload(&typed),
     },
     Command {
         names: &["shutdown", "poweroff", "reboot", "halt"],

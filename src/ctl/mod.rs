@@ -15,6 +15,7 @@ mod page;
 mod picture;
 mod previous;
 mod reel;
+mod reload;
 mod request;
 mod turn;
 mod typed;
@@ -46,6 +47,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Call::Units(of)) => turn::names(&of),
         Ok(Call::Completions(shell)) => shown(&completions::script(&shell)),
         Ok(Call::Man(name)) => shown(&man::page(&name)),
+        Ok(Call::Reload(wanted)) => reload::run(&wanted),
         Ok(Call::Request(demand)) => request::ask(&demand),
         Ok(Call::Shutdown { goal, of }) => request::shut_down(goal, &of),
         Err(mistake) => {

@@ -145,7 +145,7 @@ impl Estate {
             asked,
             answered,
             renewals: Renewals { done, refused, refusal, broken },
-            reload: Reload { ended, reading, error, changes },
+            reload: Reload { ended, reading, file, mistakes, error, changes },
             behind: _,
             entry: Entry { mask: SignalSet(mask), ignored: SignalSet(ignored) },
             inherited,
@@ -182,6 +182,8 @@ impl Estate {
         page.may("broken", broken);
         page.may("reloads", ended);
         page.may("reading", reading);
+        page.may("table-file", file);
+        page.may("mistakes", mistakes);
         page.may("reload-error", error);
         let blank = || Change { unit: String::new(), fate: String::new(), keys: Vec::new() };
         page.list("change", changes, blank, |Change { unit, fate, keys }, page| {
@@ -291,6 +293,8 @@ mod tests {
             reload: Reload {
                 ended: 3,
                 reading: true,
+                file: Some("/etc/x".into()),
+                mistakes: 2,
                 error: Some("no".into()),
                 changes: vec![Change {
                     unit: "a".into(),

@@ -160,6 +160,8 @@ fn to_its_end(mut node: Node, wrap: Option<Wrap>, drill: bool) -> u8 {
 
 fn live(mut options: Options, place: Place, call: Call, given: Given) -> u8 {
     let Given { entry, mut inherited, parent } = given;
+    // Found again from another directory.
+    let chosen = options.units.as_ref().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.clone()));
     let mut command = std::mem::take(&mut options.command);
     if place == Place::Appliance && !command.is_empty() {
         // A kernel passes on words of its own command line that it does not understand.
@@ -235,7 +237,7 @@ fn live(mut options: Options, place: Place, call: Call, given: Given) -> u8 {
     let wrap = wrapping(&mut options, table.is_some());
     let table = assemble(table.unwrap_or_default(), logd.as_deref(), &command, wrap.as_ref());
     let outfit = spawn::Outfit::new(entry, command, inherited, null.map(IntoRawFd::into_raw_fd));
-    let source = files::Source { chosen: options.units.take(), texts, former: Vec::new() };
+    let source = files::Source { chosen, texts, former: Vec::new() };
     let cgroups = cgroup::Cgroups::new(wrap.is_none().then(|| division::divide(place == Place::Appliance)));
     let renewal = Renewal::new(call, logd, None);
     match Node::new(table, source, outfit, place, wrap.clone(), cgroups, renewal) {

@@ -12,6 +12,16 @@ use crate::unit::{Difference, Ending, Event, Fate, Phase, Reloaded, UnitId};
 /// Lines about one table that are logged and shown at most.
 const MISTAKES: usize = 20;
 
+/// Why the running table stays.
+enum Refusal {
+    /// It is not the files' fault.
+    Now(String),
+    /// They could not be read.
+    Files(String),
+    /// Every mistake in them.
+    Mistakes(Vec<String>),
+}
+
 impl Node {
     /// Somebody asks for the table to be read again. Whoever asks meanwhile is answered by one more look.
     pub(super) fn ask_reload(&mut self) {
@@ -20,14 +30,14 @@ impl Node {
             return;
         }
         if self.machine.phase() != Phase::Running {
-            return self.not_reloaded(&["the node is shutting down".to_owned()]);
+            return self.not_reloaded(&Refusal::Now("the node is shutting down".to_owned()));
         }
         match Reader::start(&self.outfit, self.place, self.source.chosen.as_deref()) {
             Ok(reader) => {
                 self.report.reading(true);
                 self.reader = Some(reader);
             }
-            Err(errno) => self.not_reloaded(&[format!("there is nobody to read its files: {}", errno.desc())]),
+            Err(errno) => self.not_reloaded(&Refusal::Now(format!("nobody can read its files: {}", errno.desc()))),
         }
     }
 
@@ -35,9 +45,9 @@ impl Node {
     pub(super) fn take_reader(&mut self, pid: i32, how: Ending) -> bool {
         let Some(reader) = self.reader.take_if(|reader| reader.pid == pid) else { return false };
         self.report.reading(false);
-        match reader.found(how).map_err(|why| vec![why]).and_then(|found| self.reload(found)) {
+        match reader.found(how).map_err(Refusal::Files).and_then(|found| self.reload(found)) {
             Ok(differences) => self.reloaded(&differences),
-            Err(mistakes) => self.not_reloaded(&mistakes),
+            Err(refusal) => self.not_reloaded(&refusal),
         }
         if std::mem::take(&mut self.read_again) {
             self.ask_reload();
@@ -46,15 +56,15 @@ impl Node {
     }
 
     /// Puts the table that was found in the place of the running one.
-    fn reload(&mut self, found: Found) -> Result<Vec<Difference>, Vec<String>> {
+    fn reload(&mut self, found: Found) -> Result<Vec<Difference>, Refusal> {
         let Found { texts, mut skips, .. } = found;
         if texts.is_empty() {
-            return Err(vec![format!("there is no {} any more", files::TABLE)]);
+            return Err(Refusal::Files(format!("there is no {} any more", files::TABLE)));
         }
-        let table = files::table(&texts)?;
+        let table = files::table(&texts).map_err(Refusal::Mistakes)?;
         let skips = table.units.iter().map(|unit| skips.remove(&unit.name)).collect();
         let Reloaded { moves, differences } =
-            self.machine.reload(time(), table, skips).map_err(|why| vec![why.to_owned()])?;
+            self.machine.reload(time(), table, skips).map_err(|why| Refusal::Now(why.to_owned()))?;
         for process in std::mem::take(&mut self.processes) {
             let (pid, mut process) = process;
             // A command that was given up with its unit is an orphan.
@@ -85,24 +95,24 @@ impl Node {
         self.tell(Event::Tick);
     }
 
-    /// `mistakes` are causes, or whole lines about places in files.
-    fn not_reloaded(&mut self, mistakes: &[String]) {
-        let mut lines: Vec<String> = mistakes.iter().take(MISTAKES).cloned().collect();
-        if mistakes.len() > MISTAKES {
-            lines.push(format!("and {} more", mistakes.len() - MISTAKES));
-        }
-        match lines.as_slice() {
-            [cause] if !cause.contains(": unable to") => {
-                log::error!("unable to reload the unit table: {cause}; the running one stays");
+    fn not_reloaded(&mut self, refusal: &Refusal) {
+        let (cause, lines, mistakes) = match refusal {
+            Refusal::Now(cause) => (cause.clone(), vec![cause.clone()], 0),
+            Refusal::Files(cause) => (cause.clone(), vec![cause.clone()], 1),
+            Refusal::Mistakes(all) => {
+                let mut lines: Vec<String> = all.iter().take(MISTAKES).cloned().collect();
+                if all.len() > MISTAKES {
+                    lines.push(format!("and {} more", all.len() - MISTAKES));
+                }
+                let count = if all.len() == 1 { "1 mistake".to_owned() } else { format!("{} mistakes", all.len()) };
+                (count, lines, all.len())
             }
-            _ => {
-                let count =
-                    if mistakes.len() == 1 { "1 mistake".to_owned() } else { format!("{} mistakes", mistakes.len()) };
-                log::error!("unable to reload the unit table: {count}; the running one stays");
-                lines.iter().for_each(|line| log::error!("{line}"));
-            }
+        };
+        log::error!("unable to reload the unit table: {cause}; the running one stays");
+        if matches!(refusal, Refusal::Mistakes(_)) {
+            lines.iter().for_each(|line| log::error!("{line}"));
         }
-        self.report.not_reloaded(lines.join("\n"));
+        self.report.not_reloaded(lines.join("\n"), mistakes);
     }
 
     /// Lets go of what was kept for a unit that is no more.

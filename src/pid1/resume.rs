@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::fs;
 use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use crate::control::Wrap;
@@ -72,7 +72,7 @@ pub fn go_on(number: RawFd, mut options: Options, call: Call) -> Result<(Node, O
         (of, exec, pid)
     });
     let wrap = heritage.wrap.clone();
-    let mut node = take_over(heritage, options.units.take(), command, call, store)?;
+    let mut node = take_over(heritage, command, call, store)?;
     let tally = node.report.renewals_mut();
     if broke == 0 {
         tally.done = tally.done.saturating_add(1);
@@ -118,13 +118,7 @@ fn read(store: &Store, options: &mut Options) -> Result<(Heritage, u64), String>
 }
 
 /// Takes everything over.
-fn take_over(
-    heritage: Heritage,
-    chosen: Option<std::path::PathBuf>,
-    command: Vec<OsString>,
-    mut call: Call,
-    store: Store,
-) -> Result<Node, String> {
+fn take_over(heritage: Heritage, command: Vec<OsString>, mut call: Call, store: Store) -> Result<Node, String> {
     let Heritage { machine, estate, source, wrap } = heritage;
     let Estate {
         program: _,
@@ -181,6 +175,8 @@ fn take_over(
     }
     let mode = mode(place, wrap.as_ref());
     let mut report = Report::new(runtime.then_some(Path::new(files::RUNTIME)), started);
+    // As it was found at first, whatever the directory is now.
+    let chosen = reload.file.clone().map(PathBuf::from);
     report.resume(generation, (asked, answered), renewals, reload);
     Ok(Node {
         machine,

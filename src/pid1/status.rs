@@ -94,6 +94,11 @@ impl Report {
         self.node.generation
     }
 
+    /// The table is read from this one file.
+    pub fn reads(&mut self, file: String) {
+        self.node.table.file = Some(file);
+    }
+
     /// The table's files are being read, or not any more.
     pub fn reading(&mut self, reading: bool) {
         self.node.table.reading = reading;
@@ -103,14 +108,16 @@ impl Report {
     pub fn reloaded(&mut self, changes: Vec<Change>) -> u64 {
         self.node.generation = self.node.generation.saturating_add(1);
         let table = &mut self.node.table;
-        *table = Reload { ended: table.ended.saturating_add(1), reading: table.reading, error: None, changes };
+        table.ended = table.ended.saturating_add(1);
+        (table.mistakes, table.error, table.changes) = (0, None, changes);
         self.node.generation
     }
 
-    /// A reload was not to be, for this reason.
-    pub fn not_reloaded(&mut self, error: String) {
+    /// A reload was not to be, for this reason, with so many mistakes in the files.
+    pub fn not_reloaded(&mut self, error: String, mistakes: usize) {
         let table = &mut self.node.table;
         table.ended = table.ended.saturating_add(1);
+        table.mistakes = u64::try_from(mistakes).unwrap_or(u64::MAX);
         table.error = Some(error);
     }
 

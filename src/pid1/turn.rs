@@ -101,6 +101,10 @@ impl Node {
         } else {
             Logs::default()
         };
+        let mut report = Report::new(runtime, now);
+        if let Some(file) = &source.chosen {
+            report.reads(file.display().to_string());
+        }
         let skips = conditions::skips(&table, &outfit, place);
         let options = Options { seed: seed(), budget, goal };
         Ok(Node {
@@ -116,7 +120,7 @@ impl Node {
             signals,
             channels,
             logs,
-            report: Report::new(runtime, now),
+            report,
             sweep: Sweep::default(),
             sweep_again: None,
             processes: BTreeMap::new(),

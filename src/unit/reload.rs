@@ -74,6 +74,9 @@ impl Machine {
                 (Some((_, mut cell)), Some(found)) => {
                     let skipped = matches!(cell.state, State::Skipped(_));
                     cell.adopt(unit, found, skip, now);
+                    if found.fate == Fate::Restarted && !cell.wanted {
+                        found.fate = Fate::Changed;
+                    }
                     if cell.skip.is_some() {
                         found.fate = Fate::Skipped;
                     } else if skipped && !matches!(cell.state, State::Skipped(_)) && cell.wanted {

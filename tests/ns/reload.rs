@@ -241,3 +241,72 @@ fn a_reload_in_a_shutdown_is_refused() {
     node.wait_for("out", "unable to reload the unit table: the node is shutting down; the running one stays");
     assert_eq!(node.end(), 1);
 }
+
+#[cfg(feature = "ctl")]
+#[test]
+fn a_person_reloads_and_asks_before() {
+    need!("a_person_reloads", kit::no_namespaces());
+    let all = |names: &[&str]| names.iter().map(|name| unit(name, "")).collect::<String>();
+    let node = Plan::new("person-reloads").table(&all(&["a", "b", "c", "idle"])).start();
+    for name in ["a", "b", "c", "idle", "logd"] {
+        node.wait_state(name, "up");
+    }
+    let pid = node.pid.to_string();
+    let ask = |words: &[&str]| crate::person::initctl(&[words, &["--pid", &pid]].concat());
+    let quiet = |code, out: &str| (Some(code), out.to_owned(), String::new());
+    assert_eq!(ask(&["reload", "--plan"]), quiet(0, "nothing changes\n"));
+    assert_eq!(ask(&["reload"]), quiet(0, "nothing changes\n"));
+    assert_eq!(number(&node, "generation"), 2);
+    assert_eq!(ask(&["stop", "idle", "--wait"]).0, Some(0));
+
+    write(
+        &node,
+        &format!(
+            "{}{}{}{}",
+            unit("new", ""),
+            unit("a", "backoff = \"1s\"\nstop-timeout = \"3s\""),
+            unit("b", "env = { A = \"1\" }"),
+            unit("idle", "env = { A = \"1\" }")
+        ),
+    );
+    let plan = "\
+UNIT  WHAT              WHY
+new   added             the table has it now
+a     changed in place  backoff, stop-timeout
+b     restarted         env
+idle  changed in place  env
+c     removed           the table has it no more
+";
+    let before = node.unit_pid("b");
+    assert_eq!(ask(&["reload", "--plan"]), quiet(0, plan));
+    assert_eq!((number(&node, "generation"), node.unit_pid("b")), (2, before));
+    assert_eq!(ask(&["reload"]), quiet(0, plan));
+    assert_eq!(number(&node, "generation"), 3);
+    wait_until("it is done", SOON, || names(&node) == ["new", "a", "b", "idle", "logd"]);
+    wait_until("b is another process", SOON, || node.unit_pid("b").is_some_and(|pid| Some(pid) != before));
+    assert!(node.unit("idle").contains("\"off\""));
+
+    write(&node, "[unit.a]\nexec = [\"sleep\", \"1\"]\nreday = \"exec\"\n");
+    let dir = node.dir.display();
+    let mistake = |root: &str| {
+        format!("{root}{dir}/units.toml:3:1: unable to read unit a: unknown key \"reday\"; did you mean \"ready\"?\n")
+    };
+    let failed =
+        |root: &str, text: &str| (Some(78), String::new(), format!("{}initctl: error: {text}\n", mistake(root)));
+    let root = format!("/proc/{pid}/root");
+    assert_eq!(
+        ask(&["reload", "--plan"]),
+        failed(&root, "unable to use this table: 1 mistake; a reload would change nothing")
+    );
+    assert_eq!(ask(&["reload"]), failed("", "unable to reload the unit table: 1 mistake; the running one stays"));
+    let (_, out, _) = ask(&["status"]);
+    assert!(out.replace("\n  ", " ").contains("the last reload of the unit table was refused"), "{out}");
+    assert_eq!(number(&node, "generation"), 3);
+    // A number that was made for an older table.
+    let stop =
+        clusteros_init::unit::Request { unit: clusteros_init::unit::UnitId(0), wish: clusteros_init::unit::Wish::Stop };
+    let old = clusteros_init::control::request::number(stop, 2);
+    clusteros_init::sys::signal::queue(node.pid, 42, old).expect("queued");
+    node.wait_for("out", "it was made for another unit table; nothing was changed, ask again");
+    assert!(node.unit("new").contains("\"up\""));
+}
