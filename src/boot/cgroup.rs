@@ -44,6 +44,8 @@ pub enum Verdict {
 pub enum Reason {
     /// This process is no PID 1: the tree is somebody else's business.
     NotInit,
+    /// There were none before a re-exec; why was said at the start.
+    Before,
     /// There is no /proc to look it up in.
     Unknown,
     /// Nothing is mounted there.
@@ -66,6 +68,7 @@ impl Reason {
         let text = |cause: &str| cause.to_owned();
         match self {
             Reason::NotInit => (text("this process is not PID 1"), "run it as PID 1"),
+            Reason::Before => (text("there were none at the start"), "see the log of the start for what to do"),
             Reason::Unknown => (text("there is no /proc to look them up in"), "mount /proc"),
             Reason::NotMounted => (
                 text("nothing is mounted at /sys/fs/cgroup"),
@@ -243,6 +246,7 @@ mod tests {
     fn every_reason_says_what_to_do() {
         let reasons = [
             Reason::NotInit,
+            Reason::Before,
             Reason::Unknown,
             Reason::NotMounted,
             Reason::Version1,

@@ -60,7 +60,7 @@ impl Cgroups {
     /// killed for want of memory when it was started.
     pub fn take_over(root: Option<String>, killed: Vec<(String, u64)>) -> Cgroups {
         let done = |root: String| Division::Done { root: root.into(), refused: Vec::new() };
-        let mut cgroups = Cgroups::new(root.map(done));
+        let mut cgroups = Cgroups::new(Some(root.map_or(Division::Without(Reason::Before), done)));
         cgroups.killed = killed.into_iter().collect();
         cgroups
     }
@@ -88,7 +88,7 @@ impl Cgroups {
             return;
         }
         match &self.division {
-            Division::Without(Reason::NotInit) => {}
+            Division::Without(Reason::NotInit | Reason::Before) => {}
             Division::Without(reason) => {
                 let (cause, remedy) = reason.words(|errno| errno_text(Errno(errno)));
                 match reason {
