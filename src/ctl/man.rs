@@ -9,12 +9,8 @@ use crate::unit::keys::KEYS;
 use crate::unit::{Signal, signal as names};
 
 /// The pages: what `initctl man` calls them, and their names and sections.
-pub(super) const PAGES: [(&str, &str, u8); 4] = [
-    ("initctl", "initctl", 1),
-    ("clusteros-init", "clusteros-init", 8),
-    ("logd", "logd", 8),
-    ("units", "units.toml", 5),
-];
+pub(super) const PAGES: [(&str, &str, u8); 4] =
+    [("initctl", "initctl", 1), ("clusteros-init", "clusteros-init", 8), ("logd", "logd", 8), ("units", "units", 5)];
 
 /// The page with this name in roff; that of initctl if there is none.
 pub(super) fn page(name: &str) -> String {
