@@ -70,6 +70,8 @@ pub struct Hand {
     pub role: Role,
     /// Tells how exec went.
     pub exec: Option<RawFd>,
+    /// Where it says that it is ready.
+    pub line: Option<RawFd>,
 }
 
 /// A unit's notify socket.
@@ -194,13 +196,14 @@ impl Estate {
         page.must("mask", mask);
         page.must("ignored", ignored);
         page.list("inherited", inherited, || -1, |number, page| page.must("fd", number));
-        let blank = || Hand { pid: Pid(0), unit: UnitId(0), role: Role::Main, exec: None };
+        let blank = || Hand { pid: Pid(0), unit: UnitId(0), role: Role::Main, exec: None, line: None };
         page.list("process", processes, blank, |hand, page| {
-            let Hand { pid, unit, role, exec } = hand;
+            let Hand { pid, unit, role, exec, line } = hand;
             page.must("pid", pid);
             pass_unit(unit, table, page);
             pass_role(role, page);
             page.may("exec", exec);
+            page.may("line", line);
         });
         let blank = || Socket { unit: UnitId(0), path: String::new(), number: -1 };
         page.list("socket", sockets, blank, |socket, page| {
@@ -250,7 +253,7 @@ impl Estate {
 
     /// Every descriptor that it names.
     pub fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        let exec = self.processes.iter().filter_map(|hand| hand.exec);
+        let exec = self.processes.iter().flat_map(|hand| hand.exec.into_iter().chain(hand.line));
         let pipes = self.pipes.iter().flat_map(|pipe| std::iter::once(pipe.read).chain(pipe.write));
         let sockets = self.sockets.iter().map(|socket| socket.number);
         exec.chain(pipes).chain(sockets).chain(self.stage).chain(self.inherited.iter().copied())
@@ -305,7 +308,7 @@ mod tests {
             behind: vec!["old".into(), "older".into()],
             entry: Entry { mask: SignalSet(u64::MAX), ignored: SignalSet(1 << 63) },
             inherited: vec![3, 9],
-            processes: vec![Hand { pid: Pid(77), unit: UnitId(1), role: Role::Stop, exec: Some(12) }],
+            processes: vec![Hand { pid: Pid(77), unit: UnitId(1), role: Role::Stop, exec: Some(12), line: Some(17) }],
             sockets: vec![Socket { unit: UnitId(0), path: "@x".into(), number: 13 }],
             pipes: vec![
                 Pipe { unit: None, name: "init".into(), size: 1, keep: 2, read: 4, write: Some(5) },
@@ -334,6 +337,6 @@ mod tests {
         assert_eq!((again.texts, again.former), (source.texts, source.former));
         let mut open: Vec<RawFd> = estate.descriptors().collect();
         open.sort_unstable();
-        assert_eq!(open, [3, 4, 5, 6, 8, 9, 12, 13]);
+        assert_eq!(open, [3, 4, 5, 6, 8, 9, 12, 13, 17]);
     }
 }

@@ -32,6 +32,7 @@ pub mod notify;
 pub mod options;
 pub mod place;
 pub mod reader;
+pub mod readiness;
 pub mod reload;
 mod renewal;
 pub mod request;

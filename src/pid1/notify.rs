@@ -1,5 +1,5 @@
-//! The notify sockets: a unit says on its own that it is ready, and that it lives. The kernel tells who says it; the machine decides whether
-//! that counts.
+//! The notify sockets: a unit says on its own that it is ready, and that it lives. The kernel tells who says it; the machine
+//! decides whether that counts.
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::estate::Socket;
 use super::say;
 use crate::sys::socket::NotifySocket;
-use crate::unit::{Event, Moves, Pid, Ready, Table, UnitId, notify};
+use crate::unit::{Event, Moves, Pid, Ready, Table, Unit, UnitId, notify};
 
 /// Datagrams taken from one socket in one turn: a unit that floods its socket does not keep us from the others.
 const BATCH: usize = 32;
@@ -25,6 +25,11 @@ impl Channel {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Whether a unit has something to say by sd_notify.
+fn speaks(unit: &Unit) -> bool {
+    unit.ready == Ready::Notify || unit.watchdog.is_some()
 }
 
 /// A socket for each unit with `ready = "notify"` or a `watchdog`.
@@ -44,8 +49,7 @@ impl Channels {
     pub fn complete(&mut self, table: &Table, directory: Option<&Path>) {
         for (number, unit) in (0..).zip(&table.units) {
             let id = UnitId(number);
-            let wanted = unit.ready == Ready::Notify || unit.watchdog.is_some();
-            if !wanted || unit.main || unit.last || self.path(id).is_some() {
+            if !speaks(unit) || unit.main || unit.last || self.path(id).is_some() {
                 continue;
             }
             let path = directory.map(|directory| directory.join(format!("{}.sock", unit.name)));
@@ -69,7 +73,7 @@ impl Channels {
         for mut channel in std::mem::take(&mut self.0) {
             let id = moves.of(channel.unit);
             let unit = id.and_then(|id| table.units.get(id.index()));
-            match id.filter(|_| unit.is_some_and(|unit| unit.ready == Ready::Notify)) {
+            match id.filter(|_| unit.is_some_and(speaks)) {
                 Some(id) => {
                     channel.unit = id;
                     self.0.push(channel);

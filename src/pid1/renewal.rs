@@ -16,6 +16,7 @@ use crate::unit::{self, Phase, Pid, Role, Scribe, SpawnError, Time, UnitId};
 use super::deaths::ending;
 use super::estate::{self, Estate, Hand};
 use super::files::Source;
+use super::readiness::Line;
 use super::resume::birth_of;
 use super::turn::{Node, time};
 use super::{drill, say};
@@ -216,6 +217,7 @@ impl Node {
                     unit: process.unit,
                     role: process.role,
                     exec: process.exec.as_ref().map(AsRawFd::as_raw_fd),
+                    line: process.line.as_ref().map(Line::descriptor),
                 })
                 .collect(),
             sockets: channels.estate(),

@@ -22,6 +22,7 @@ use super::ignored::Ignored;
 use super::logs::Logs;
 use super::notify::Channels;
 use super::options::Options;
+use super::readiness::Line;
 use super::renewal::{Call, PROGRAM, RESUME, Renewal};
 use super::spawn::Outfit;
 use super::status::Report;
@@ -153,7 +154,8 @@ fn take_over(heritage: Heritage, command: Vec<OsString>, mut call: Call, store: 
     let mut processes = BTreeMap::new();
     for hand in hands {
         let exec: Option<OwnedFd> = hand.exec.map(take).transpose()?;
-        processes.insert(hand.pid.0, Process { unit: hand.unit, role: hand.role, exec });
+        let line = hand.line.map(take).transpose()?.map(Line::from);
+        processes.insert(hand.pid.0, Process { unit: hand.unit, role: hand.role, exec, line });
     }
     let channels = Channels::take_over(sockets, take)?;
     let logs = Logs::take_over(pipes, stage, take)?;
@@ -226,7 +228,8 @@ impl Node {
     }
 
     fn settle_birth(&mut self, unit: UnitId, role: Role, pid: i32, exec: Option<OwnedFd>) {
-        self.made(unit, role, pid, exec);
+        // A descriptor on which it was to say that it is ready went with the old program, which broke just then.
+        self.made(unit, role, pid, exec, None);
         self.machine.handle(time(), Event::Spawned { unit, role, outcome: Ok(Pid(pid)) });
     }
 }

@@ -56,6 +56,8 @@ pub struct Occasion<'a> {
     pub notify: Option<&'a Path>,
     /// How long it may be silent.
     pub watchdog: Option<Duration>,
+    /// What becomes a descriptor of its own, and which.
+    pub line: Option<(RawFd, RawFd)>,
     /// More of its environment.
     pub environment: Vec<(&'static str, String)>,
     /// What it writes to; none: what we write to.
@@ -83,6 +85,10 @@ impl Outfit {
             Role::Main if unit.main => self.wrapped(occasion.cgroup),
             Role::Main => self.unit(unit, &unit.exec, occasion),
             Role::Stop => self.unit(unit, unit.stop.as_deref().unwrap_or_default(), occasion),
+            Role::Probe => {
+                let argv = unit.ready.probe().map(|probe| probe.argv.as_slice());
+                self.unit(unit, argv.unwrap_or_default(), occasion)
+            }
             Role::Finish => self.unit(unit, unit.finish.as_deref().unwrap_or_default(), occasion),
         }
     }
@@ -108,6 +114,7 @@ impl Outfit {
             own_pid: None,
             stdio: [self.null; 3],
             keep,
+            line: None,
             signals: Entry::default(),
             ours_ignored: self.entry.ignored,
             foreground: false,
@@ -137,6 +144,7 @@ impl Outfit {
             environment: passed.iter().map(|(name, value)| assignment(name, value)).collect::<Result<_, _>>()?,
             stdio: [None; 3],
             keep: self.inherited.clone(),
+            line: None,
             signals: self.entry,
             ours_ignored: SignalSet::EMPTY,
             foreground: descriptor::is_terminal(0),
@@ -190,6 +198,7 @@ impl Outfit {
             own_pid: own_pid.map(|at| OwnPid { at, name: WATCHDOG_PID }),
             stdio: [self.null, output, output],
             keep: occasion.keep,
+            line: occasion.line,
             signals: Entry::default(),
             ours_ignored: self.entry.ignored,
             foreground: false,

@@ -1,7 +1,7 @@
 //! The loop: wait in one place, tell the machine what happened, do what it says.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use crate::control::{Mode, Wrap};
@@ -12,8 +12,8 @@ use crate::sys::store::Birth;
 use crate::sys::{self, Errno, clock};
 use crate::unit::finish;
 use crate::unit::{
-    self, Action, Event, Goal, Level, Machine, Options, Pid, Role, Signal, SpawnError, Table, Target, Time, UnitId,
-    Verdict,
+    self, Action, Event, Goal, Level, Machine, Options, Pid, Ready, Role, Signal, SpawnError, Table, Target, Time,
+    UnitId, Verdict,
 };
 
 use super::cgroup::Cgroups;
@@ -23,6 +23,7 @@ use super::logs::Logs;
 use super::notify::Channels;
 use super::place::Place;
 use super::reader::Reader;
+use super::readiness::Line;
 use super::renewal::Renewal;
 use super::spawn::{Occasion, Outfit};
 use super::status::Report;
@@ -35,6 +36,8 @@ pub(super) struct Process {
     pub(super) role: Role,
     /// Tells how exec went; none once it has told.
     pub(super) exec: Option<OwnedFd>,
+    /// Where it says that it is ready; none once it has.
+    pub(super) line: Option<Line>,
 }
 
 /// PID 1: the machine, and everything it acts through.
@@ -145,6 +148,7 @@ impl Node {
             self.sleep();
             self.take_signals(breakable);
             self.take_exec_outcomes();
+            self.take_newlines();
             self.take_notices();
             self.take_deaths();
         }
@@ -157,6 +161,9 @@ impl Node {
         for process in self.processes.values() {
             if let Some(exec) = &process.exec {
                 self.wait.add(exec.as_raw_fd());
+            }
+            if let Some(line) = &process.line {
+                self.wait.add(line.descriptor());
             }
         }
         for fd in self.channels.descriptors().chain(self.renewal.descriptor()) {
@@ -249,6 +256,15 @@ impl Node {
         {
             occasion.environment = finish::variables(unit, aftermath, how).into();
         }
+        // The writing end stays open here until the unit has its own.
+        let (line, write) = match &unit.ready {
+            Ready::Fd(number) if role == Role::Main => {
+                let (line, write) = Line::open()?;
+                occasion.line = Some((write.as_raw_fd(), RawFd::from(*number)));
+                (Some(line), Some(write))
+            }
+            _ => (None, None),
+        };
         if unit.last {
             occasion.keep = self.logs.kept();
             occasion.more = self.logs.arguments().collect();
@@ -257,12 +273,13 @@ impl Node {
         let unkept = Birth::default();
         let made = sys::spawn::spawn(&program, self.renewal.birth(id, role).unwrap_or(&unkept))?;
         drill::at(drill::Point::Made);
-        self.made(id, role, made.pid, Some(made.exec));
+        drop(write);
+        self.made(id, role, made.pid, Some(made.exec), line);
         Ok(made.pid)
     }
 
     /// A process was made.
-    pub(super) fn made(&mut self, id: UnitId, role: Role, pid: i32, exec: Option<OwnedFd>) {
+    pub(super) fn made(&mut self, id: UnitId, role: Role, pid: i32, exec: Option<OwnedFd>, line: Option<Line>) {
         let unit = self.machine.table().units.get(id.index());
         let (main, last) = unit.map_or((false, false), |unit| (unit.main, unit.last));
         if main {
@@ -271,7 +288,7 @@ impl Node {
         if last {
             self.logs.started();
         }
-        self.processes.insert(pid, Process { unit: id, role, exec });
+        self.processes.insert(pid, Process { unit: id, role, exec, line });
     }
 
     pub(super) fn sweep(&mut self, signal: Signal) -> usize {

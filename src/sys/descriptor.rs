@@ -72,6 +72,15 @@ pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
 }
 
+/// Another descriptor of what `fd` is, with a number above `number`; it closes on exec.
+pub fn above(fd: &impl AsRawFd, number: RawFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: makes a new descriptor, which is owned by what is returned.
+    unsafe {
+        let made = check(libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, number.saturating_add(1)).into())?;
+        Ok(OwnedFd::from_raw_fd(RawFd::try_from(made).map_err(|_| Errno::EBADF)?))
+    }
+}
+
 /// Makes the open file description behind `fd` non-blocking, for everybody who shares it.
 pub fn set_nonblocking(fd: &impl AsRawFd) -> Result<(), Errno> {
     // SAFETY: asks for and sets flags of an open descriptor.

@@ -28,6 +28,8 @@ pub struct Program {
     pub stdio: [Option<RawFd>; 3],
     /// Descriptors that stay open in it under their numbers.
     pub keep: Vec<RawFd>,
+    /// A descriptor of ours, and the number from 3 up that it gets there.
+    pub line: Option<(RawFd, RawFd)>,
     /// Its signal mask, and the signals that it ignores.
     pub signals: Entry,
     /// Signals that we ourselves were given as ignored.
@@ -64,9 +66,14 @@ const NOT_RUN: i32 = 126;
 /// Makes a process that leads a process group of its own and becomes `program`. The kernel itself writes its pid to `birth`
 /// before it runs.
 pub fn spawn(program: &Program, birth: &Birth) -> Result<Spawned, Errno> {
-    let (exec, report) = descriptor::pipe()?;
+    let (exec, mut report) = descriptor::pipe()?;
     birth.exec.store(exec.as_raw_fd(), Ordering::Relaxed);
     descriptor::set_nonblocking(&exec)?;
+    if let Some((_, number)) = program.line
+        && report.as_raw_fd() == number
+    {
+        report = descriptor::above(&report, number)?;
+    }
     let arguments = pointers(&program.arguments);
     let mut scratch = Scratch::new(&program.attire, &program.environment)?;
     let mut own_pid = program.own_pid.map(|own| PidText::new(own.name));
@@ -208,6 +215,13 @@ fn become_program(program: &Program, arguments: &[*const c_char], scratch: &mut 
         }
         for fd in &program.keep {
             libc::fcntl(*fd, libc::F_SETFD, 0);
+        }
+        if let Some((source, number)) = program.line {
+            let there =
+                if source == number { libc::fcntl(number, libc::F_SETFD, 0) } else { libc::dup2(source, number) };
+            if there == -1 {
+                give_up(Failure { stage: Stage::ReadyFd, errno: Errno::last() as i32, detail: 0 }, out, NOT_RUN);
+            }
         }
         if let Err(failure) = put_on(&program.attire, scratch) {
             give_up(failure, out, NOT_RUN);

@@ -142,6 +142,8 @@ pub const CAPABILITIES: &[&str] = &[
 /// Where a new process was on its way to its program when it failed. The order is that of the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
+    /// The descriptor of `ready = "fd:N"` was to be given to it.
+    ReadyFd,
     /// Its cgroup was to be made or entered.
     Cgroup,
     /// What is set in its cgroup.
@@ -177,7 +179,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    const ALL: [Stage; 16] = [
+    const ALL: [Stage; 17] = [
+        Stage::ReadyFd,
         Stage::Cgroup,
         Stage::CgroupSetting,
         Stage::Passwd,

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::attributes::Who;
 use super::duration::short;
 use super::mistake::{Found, Place};
+use super::readiness::Ready;
 use super::rewrite;
-use super::table::{Kind, Ready, Restart, Unit};
+use super::table::{Kind, Restart, Unit};
 
 /// A unit named in `needs`, `binds` or `wants`.
 #[derive(Clone, Debug)]
@@ -51,6 +52,9 @@ impl Draft {
         self.check_process(found);
         self.check_restarts(found);
         if self.unit.kind == Kind::Service {
+            if self.unit.ready.probe().is_some() && !self.said.contains_key("start-timeout") {
+                self.unit.start_timeout = Some(PROBED_START);
+            }
             return;
         }
         if !self.said.contains_key("restart") {
@@ -70,7 +74,7 @@ impl Draft {
         if self.unit.watchdog.is_some() {
             self.refuse(found, "watchdog", "a oneshot is never up", "remove it, or write type = \"service\"");
         }
-        if self.unit.ready == Ready::Notify {
+        if self.unit.ready != Ready::Exec {
             self.refuse(found, "ready", "a oneshot is ready when it exits 0", "remove it, or write type = \"service\"");
         }
     }
@@ -119,3 +123,5 @@ impl Draft {
 
 /// `start-timeout` of a oneshot: what starts others must end, and nothing here takes half a minute when it goes well.
 const ONESHOT_START: std::time::Duration = std::time::Duration::from_secs(30);
+/// `start-timeout` of a service with a probe: what answers nobody for so long will not.
+const PROBED_START: std::time::Duration = std::time::Duration::from_secs(30);

@@ -25,6 +25,7 @@ impl Machine {
             Some((id, Role::Main)) => self.main_ended(now, id, pid, how),
             Some((id, Role::Stop)) => self.stop_ended(now, id, how),
             Some((id, Role::Finish)) => self.finish_ended(now, id, how),
+            Some((id, Role::Probe)) => self.probe_ended(now, id, how),
             // An orphan: it only had to be reaped.
             None => {}
         }
@@ -39,6 +40,7 @@ impl Machine {
                 let text = words::stop_command_failed(unit, &words::cause(unit, &Why::Exec(error)));
                 self.say(Level::Warning, text);
             }
+            Role::Probe => self.probe_not_execed(id, error),
             Role::Finish => {
                 let text = words::finish_failed(unit, &words::cause(unit, &Why::Exec(error)));
                 self.say(Level::Warning, text);

@@ -43,6 +43,8 @@ pub enum Role {
     Stop,
     /// The process of `finish`.
     Finish,
+    /// The process of a probe.
+    Probe,
 }
 
 /// Why a process that was made could not become its program.
@@ -192,6 +194,11 @@ pub enum Event {
         /// What it said.
         notices: Vec<Notice>,
     },
+    /// A newline came on the descriptor of `ready = "fd:N"`.
+    Newline {
+        /// Whose.
+        pid: Pid,
+    },
     /// A person asks something of a unit.
     Request(Request),
     /// A signal came that means nothing to PID 1: it goes to the units that ask for it.
@@ -244,7 +251,7 @@ pub enum Action {
     Spawn {
         /// Of which unit.
         unit: UnitId,
-        /// `exec`, `stop` or `finish`.
+        /// `exec`, `stop`, `finish` or a probe.
         role: Role,
     },
     /// Send a signal. That the target is gone is no error.

@@ -5,6 +5,7 @@ use super::draft::Draft;
 use super::give_up;
 use super::log;
 use super::process;
+use super::readiness;
 use super::rewrite;
 use super::settings;
 use super::value::Field;
@@ -77,11 +78,11 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "ready",
-        values: "\"exec\" or \"notify\"",
+        values: "\"exec\", \"notify\", \"fd:N\" (3 to 255) or { probe = [\"prog\", \"arg\"], every = \"1s\" }",
         default: "\"exec\"",
-        what: "what makes a service up: its exec succeeded, or it sent READY=1 (sd_notify)",
-        also: &["readiness"],
-        read: settings::ready,
+        what: "what makes a service up: its exec succeeded, it sent READY=1 (sd_notify), it wrote a newline to descriptor N, or a command exits with 0",
+        also: &["readiness", "notification-fd", "probe", "healthcheck"],
+        read: readiness::ready,
     },
     Key {
         name: "restart",
@@ -126,7 +127,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "start-timeout",
         values: "a duration, such as \"30s\", or \"none\"",
-        default: "\"none\"; \"30s\" for a oneshot",
+        default: "\"none\"; \"30s\" for a oneshot and with a probe",
         what: "from exec to ready (a oneshot: to its end); after it the unit is stopped and tried again",
         also: &["timeout-start-sec", "timeout"],
         read: settings::start_timeout,

@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::bonds::Bonds;
 use super::event::{Action, Event, Goal, Level, Notice, Pid, Role, Tally, View};
 use super::links::{Links, numbered};
+use super::readiness::Ready;
 use super::shutdown::Life;
 use super::state::{Cell, State, Step, Stop};
-use super::table::{Ready, Signal, Table, Unit, UnitId};
+use super::table::{Signal, Table, Unit, UnitId};
 use super::time::Time;
 use super::words;
 
@@ -87,12 +88,14 @@ impl Machine {
     /// Records what happened. Nothing is done until [`Machine::next`] is called.
     pub fn handle(&mut self, now: Time, event: Event) {
         match event {
+            Event::Spawned { unit, role: Role::Probe, outcome } => self.probe_spawned(now, unit, outcome),
             Event::Spawned { unit, role, outcome: Ok(pid) } => self.spawned(unit, role, pid),
             Event::Spawned { unit, role: Role::Main, outcome: Err(errno) } => self.not_forked(now, unit, errno),
             Event::Spawned { unit, role: Role::Stop, outcome: Err(errno) } => self.stop_not_forked(now, unit, errno),
             Event::Spawned { unit, role: Role::Finish, outcome: Err(errno) } => {
                 self.finish_not_forked(now, unit, errno)
             }
+            Event::Newline { pid } => self.wrote_newline(now, pid),
             Event::Execed { pid } => self.execed(now, pid),
             Event::ExecFailed { pid, error } => self.not_execed(pid, error),
             Event::Exited { pid, how } => self.exited(now, pid, how),
@@ -120,7 +123,8 @@ impl Machine {
     /// When to call [`Machine::handle`] with [`Event::Tick`] at the latest; none: only an event wakes the machine.
     pub fn deadline(&self) -> Option<Time> {
         let units = numbered(&self.table).zip(&self.cells);
-        let units = units.filter_map(|((id, unit), cell)| self.unit_deadline(id, cell, unit));
+        let of = |id, unit, cell| self.unit_deadline(id, cell, unit).into_iter().chain(self.probe_deadline(id)).min();
+        let units = units.filter_map(|((id, unit), cell)| of(id, unit, cell));
         units.chain(self.life.deadline()).min()
     }
 
@@ -224,16 +228,17 @@ impl Machine {
                 *step = Step::Finish(Some(process));
             }
             // Not asked for: nobody's process, reaped as an orphan.
-            (Role::Main | Role::Stop | Role::Finish, _) => {}
+            (Role::Main | Role::Stop | Role::Finish | Role::Probe, _) => {}
         }
     }
 
     fn execed(&mut self, now: Time, pid: Pid) {
         let Some((id, Role::Main)) = self.owner(pid) else { return };
         let Some((unit, cell)) = self.pair(id) else { return };
-        if unit.readied_by(Ready::Exec) && matches!(cell.state, State::Starting { .. }) {
+        if unit.readied_by(&Ready::Exec) && matches!(cell.state, State::Starting { .. }) {
             self.ready(now, id, pid);
         }
+        self.begin_probing(now, id);
     }
 
     pub(super) fn ready(&mut self, now: Time, id: UnitId, pid: Pid) {
@@ -266,7 +271,7 @@ impl Machine {
         let Some((unit, cell)) = self.pair(id) else { return };
         match notice {
             Notice::Ready => {
-                if unit.readied_by(Ready::Notify) && matches!(cell.state, State::Starting { .. }) {
+                if unit.readied_by(&Ready::Notify) && matches!(cell.state, State::Starting { .. }) {
                     self.ready(now, id, sender);
                 }
             }

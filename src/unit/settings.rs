@@ -9,7 +9,7 @@ use super::duration;
 use super::mistake::quoted;
 use super::signal;
 use super::suggest;
-use super::table::{Backoff, ExitRule, Kill, Kind, Ready, Restart, Signal, When};
+use super::table::{Backoff, ExitRule, Kill, Kind, Restart, Signal, When};
 use super::value::{Field, Value};
 
 pub fn kind(field: &mut Field<'_>, draft: &mut Draft) {
@@ -95,17 +95,6 @@ pub fn when(field: &mut Field<'_>, draft: &mut Draft) {
         }
     }
     draft.unit.when = when;
-}
-
-pub fn ready(field: &mut Field<'_>, draft: &mut Draft) {
-    match field.value.get_ref() {
-        DeValue::Table(_) => return field.later(field.value),
-        DeValue::String(text) if text.starts_with("fd:") => return field.later(field.value),
-        _ => {}
-    }
-    if let Some(ready) = field.choice(&[("exec", Ready::Exec), ("notify", Ready::Notify)]) {
-        draft.unit.ready = ready;
-    }
 }
 
 pub fn restart(field: &mut Field<'_>, draft: &mut Draft) {

@@ -8,7 +8,9 @@ use super::give_up::Failures;
 use super::history::History;
 use super::machine::SIGKILL;
 use super::policy::Policy;
-use super::table::{Kind, Ready, Signal, Unit};
+use super::probing::Probing;
+use super::readiness::Ready;
+use super::table::{Kind, Signal, Unit};
 use super::time::Time;
 use super::watchdog::Watchdog;
 
@@ -133,6 +135,9 @@ pub(super) struct Cell {
     /// What the last end of its main process was, for its `finish` command.
     pub aftermath: Option<Aftermath>,
     pub watchdog: Watchdog,
+    pub probing: Probing,
+    /// What is wrong with its probe was already said since the last start.
+    pub probe_said: bool,
     /// What a person asked of it.
     pub asked: Tally,
     /// Its last transitions.
@@ -164,6 +169,8 @@ impl Cell {
             foreign_said: false,
             aftermath: None,
             watchdog: Watchdog::default(),
+            probing: Probing::None,
+            probe_said: false,
             asked: Tally::default(),
             history: History::new(),
         }
@@ -219,8 +226,13 @@ impl Cell {
     }
 
     /// Every process that it may have.
-    pub fn processes(&self) -> [(Role, Option<Pid>); 3] {
-        [(Role::Main, self.main_pid()), (Role::Stop, self.stop_pid()), (Role::Finish, self.finish_pid())]
+    pub fn processes(&self) -> [(Role, Option<Pid>); 4] {
+        [
+            (Role::Main, self.main_pid()),
+            (Role::Stop, self.stop_pid()),
+            (Role::Finish, self.finish_pid()),
+            (Role::Probe, self.probe_pid()),
+        ]
     }
 
     /// Ready or done: what a dependent waits for. Who was ready and goes to `done` stays so while it finishes.
@@ -328,8 +340,8 @@ impl Unit {
     }
 
     /// Whether `sign` makes it ready; a oneshot is ready when it ends well, whatever it says before.
-    pub(super) fn readied_by(&self, sign: Ready) -> bool {
-        self.kind == Kind::Service && self.ready == sign
+    pub(super) fn readied_by(&self, sign: &Ready) -> bool {
+        self.kind == Kind::Service && self.ready == *sign
     }
 
     /// Whether this end is never retried.

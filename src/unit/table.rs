@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::attributes::Attributes;
 use super::give_up::GiveUp;
 use super::log::Log;
+use super::readiness::Ready;
 use super::rewrite::Rewrite;
 
 /// A unit's place in its table.
@@ -149,15 +150,6 @@ pub enum Kind {
     Service,
     /// Runs to its end; exit 0 makes it `done`.
     Oneshot,
-}
-
-/// `ready`: what makes a starting service count as up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ready {
-    /// Its exec succeeded.
-    Exec,
-    /// It sent `READY=1` (sd_notify).
-    Notify,
 }
 
 /// `restart`.

@@ -36,15 +36,6 @@ impl<'a> Field<'a> {
         self.refuse(value, described(value), format!("write {}", self.key.values));
     }
 
-    /// Notes that `value` is designed but not built.
-    pub fn later(&mut self, value: &Value<'_>) {
-        self.refuse(
-            value,
-            format!("{} not supported by this version yet", subject(value)),
-            format!("write {}", self.key.values),
-        );
-    }
-
     /// A text without NUL.
     pub fn text(&mut self) -> Option<&'a str> {
         self.text_at(self.value)
@@ -137,12 +128,5 @@ pub(super) fn described(value: &Value<'_>) -> String {
         DeValue::Datetime(_) => "a date is not one of its values".to_owned(),
         DeValue::Array(_) => "a list is not one of its values".to_owned(),
         DeValue::Table(_) => "a table is not one of its values".to_owned(),
-    }
-}
-
-fn subject(value: &Value<'_>) -> String {
-    match value.get_ref() {
-        DeValue::String(text) => format!("{} is", quoted(text)),
-        _ => "that is".to_owned(),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::event::{Action, Level, Pid, Role, Target};
 use super::machine::{Machine, SIGABRT, SIGCONT, SIGKILL};
 use super::policy::Policy;
+use super::probing::ProbeMove;
 use super::shutdown::Life;
 use super::state::{Cell, Sequel, State, Step, Stop, Why};
 use super::table::{Kill, Need, Signal, Unit, UnitId};
@@ -28,6 +29,8 @@ enum Move {
     /// Do not wait for its `wants` any longer.
     GiveUpWants,
     Start,
+    /// About its probe.
+    Probe(ProbeMove),
     /// Begin to stop, because of this failure of its own if there is one.
     Stop(Option<Why>),
     /// The stop took too long.
@@ -74,13 +77,16 @@ impl Machine {
         }
     }
 
-    fn leaving(&self, id: UnitId) -> bool {
+    pub(super) fn leaving(&self, id: UnitId) -> bool {
         self.leaving.get(id.index()).copied().unwrap_or(true)
     }
 
     fn decide(&self, now: Time, id: UnitId) -> Option<Move> {
         let (unit, cell) = (self.unit(id)?, self.cell(id)?);
         let running = matches!(self.life, Life::Running);
+        if let Some(step) = self.decide_probe(now, id) {
+            return Some(Move::Probe(step));
+        }
         match &cell.state {
             State::Off if cell.gone => (!cell.forgotten).then_some(Move::Forget),
             State::Off | State::Waiting | State::Backoff { .. } | State::Failed(_) if cell.skip.is_some() => {
@@ -169,6 +175,7 @@ impl Machine {
                 cell.again = false;
                 cell.enter(State::Waiting, now);
             }
+            Move::Probe(step) => self.move_probe(id, step),
             Move::GiveUpWants => cell.wants_over = true,
             Move::Skip => {
                 let why = cell.skip.take().unwrap_or_default();
@@ -187,6 +194,7 @@ impl Machine {
                 cell.exec_error = None;
                 cell.status = None;
                 cell.foreign_said = false;
+                Machine::reset_probing(cell);
                 cell.changed = false;
                 cell.watchdog = Watchdog::new(unit.watchdog);
                 self.queue.push_back(Action::Spawn { unit: id, role: Role::Main });

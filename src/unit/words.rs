@@ -112,6 +112,19 @@ pub(super) fn finish_failed(unit: &Unit, cause: &str) -> String {
     format!("unable to run the finish command of {}: {cause}; going on without it", unit.name)
 }
 
+pub(super) fn probe_failed(unit: &Unit, cause: &str) -> String {
+    let every = unit.probe().map_or(Duration::ZERO, |probe| probe.every);
+    format!("unable to run the probe of {}: {cause}; trying again every {}", unit.name, span(every))
+}
+
+pub(super) fn probe_hangs(unit: &Unit, limit: Duration) -> String {
+    let every = unit.probe().map_or(Duration::ZERO, |probe| probe.every);
+    let (name, limit, every) = (&unit.name, span(limit), span(every));
+    format!(
+        "unable to wait for the probe of {name}: it is not done within {limit}; killing it, trying again every {every}"
+    )
+}
+
 pub(super) fn killing_finish(unit: &Unit, forced: bool) -> String {
     let cause = if forced {
         "the shutdown does not wait".to_owned()
@@ -201,6 +214,7 @@ fn not_become(attributes: &Attributes, error: SpawnError) -> String {
             }
         }
         Stage::NotifySocket => said("its notify socket could not be given to its user".to_owned()),
+        Stage::ReadyFd => said("the descriptor of its readiness could not be given to it".to_owned()),
         Stage::OomScoreAdj => said(format!("oom-score-adj {}", attributes.oom_score_adj.unwrap_or(0))),
         Stage::Nice => said(format!("nice {}", attributes.nice.unwrap_or(0))),
         Stage::Rlimits => {
@@ -284,6 +298,7 @@ impl Machine {
             }
             State::Backoff { until, why } => Some(format!("{}; again in {}", cause(unit, why), span(until.since(now)))),
             State::Failed(why) => Some(cause(unit, why)),
+            State::Starting { .. } if unit.probe().is_some() => Some("its probe has not succeeded yet".to_owned()),
             State::Starting { .. } => Some("not ready yet".to_owned()),
             State::Stopping(stop) => Some(
                 match stop.step {

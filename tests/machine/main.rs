@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clusteros_init::unit::attributes::{EnvFile, Limit, Who};
 use clusteros_init::unit::{
-    Attributes, Ending, Event, ExitRule, GiveUp, Goal, Kind, Need, Notice, Ready, Request, Restart, Rewrite, Signal,
-    Stage, Then, Unit, UnitId, Wish,
+    Attributes, Ending, Event, ExitRule, GiveUp, Goal, Kind, Need, Notice, Probe, Ready, Request, Restart, Rewrite,
+    Signal, Stage, Then, Unit, UnitId, Wish,
 };
 use scene::Scene;
 
@@ -147,6 +147,31 @@ fn who_gives_up_may_end_the_node_and_says_with_what() {
     let rule = GiveUp { after: 1, within: Duration::from_secs(60), then: Then::Shutdown };
     let mut scene = Scene::new(vec![Unit { give_up: Some(rule), ..unit("a") }]);
     scene.exec("a").exit("a", 0).halted_with(Goal::Exit, 1);
+}
+
+#[test]
+fn a_probe_asks_again_and_again() {
+    let ready = Ready::Probe(Probe { argv: vec!["ask".to_owned()], every: Duration::from_secs(1) });
+    let start_timeout = Some(Duration::from_secs(30));
+    let mut scene = Scene::new(vec![Unit { ready, start_timeout, ..unit("a") }, unit("b")]);
+    scene.exec("a").exec("b").at(100).exit_probe("a", 1).status().tick().no_probe("a", 2);
+    scene.no_process_next("a", 11).tick().tick();
+    // It hangs: killed, and no other one before it has gone.
+    scene.tick().at(9_000).killed_probe("a").tick().at(11_000).exit_probe("a", 0);
+    // Once up there is none; with a new start there is.
+    scene.at(60_000).exit("a", 1).exec("a").status();
+    // It dies with its unit, and what comes of it is nothing.
+    scene.at(61_000).exit("a", 1).exit_probe("a", 0).at(62_000).exec("a");
+    scene.tell(Event::Shutdown(Goal::Exit)).killed_probe("a").killed("a", 15).killed("b", 15);
+    scene.matches("probe");
+}
+
+#[test]
+fn a_newline_makes_ready_who_is_asked_for_one() {
+    let fd = Unit { ready: Ready::Fd(3), ..unit("fd") };
+    let mut scene = Scene::new(vec![fd, Unit { ready: Ready::Notify, ..unit("other") }]);
+    scene.exec("fd").exec("other").ready("fd").newline("other").status().at(50).newline("fd").newline("fd");
+    scene.matches("newline");
 }
 
 #[test]

@@ -113,6 +113,28 @@ impl Scene {
         self.tell(Event::Exited { pid, how: Ending::Code(code) })
     }
 
+    pub fn exit_probe(&mut self, name: &str, code: u8) -> &mut Scene {
+        let pid = self.pid(name, Role::Probe);
+        self.tell(Event::Exited { pid, how: Ending::Code(code) })
+    }
+
+    pub fn killed_probe(&mut self, name: &str) -> &mut Scene {
+        let pid = self.pid(name, Role::Probe);
+        self.tell(Event::Exited { pid, how: Ending::Signal { signal: Signal(9), core: false } })
+    }
+
+    pub fn no_probe(&mut self, name: &str, errno: i32) -> &mut Scene {
+        let pid = self.pid(name, Role::Probe);
+        self.tell(Event::ExecFailed { pid, error: SpawnError::exec(Errno(errno)) });
+        self.exit_probe(name, 127)
+    }
+
+    /// The main process writes a newline to its descriptor.
+    pub fn newline(&mut self, name: &str) -> &mut Scene {
+        let pid = self.pid(name, Role::Main);
+        self.tell(Event::Newline { pid })
+    }
+
     pub fn killed_finish(&mut self, name: &str) -> &mut Scene {
         let pid = self.pid(name, Role::Finish);
         self.tell(Event::Exited { pid, how: Ending::Signal { signal: Signal(9), core: false } })
@@ -279,5 +301,6 @@ fn word(role: Role) -> &'static str {
         Role::Main => "main",
         Role::Stop => "stop",
         Role::Finish => "finish",
+        Role::Probe => "probe",
     }
 }

@@ -5,6 +5,7 @@ use clusteros_init::sys::signal::queue;
 use clusteros_init::unit::{Request, UnitId, Wish};
 
 use crate::kit::{self, Plan, SOON, wait_until};
+use crate::renewal::{USR2, renewals};
 use crate::{need, speaker};
 
 #[test]
@@ -147,4 +148,72 @@ fn who_is_silent_is_ended_and_who_says_that_it_lives_is_not() {
     wait_until("it was up for longer than it may be silent", SOON, || up.elapsed().as_millis() > 2_500);
     assert!(node.unit("lives").contains("\"restarts\":0"), "{}", node.unit("lives"));
     node.wait_state("lives", "up");
+}
+
+#[test]
+fn a_newline_on_a_descriptor_is_readiness() {
+    need!("a_newline_on_a_descriptor", kit::no_namespaces());
+    let fd = |number: u8, what: &str| {
+        format!("exec = [\"bash\", \"-c\", \"{what}\"]\nready = \"fd:{number}\"\nbackoff = \"1h\"\n")
+    };
+    let waits = "until [ -e @/go ]; do sleep 0.02; done; echo >&3; echo more >&3; exec sleep 1000";
+    let table = format!(
+        "[unit.low]\n{}[unit.high]\n{}[unit.every]\n{}[unit.closes]\n{}[unit.loud]\n{}[unit.bare]\nexec = [\"sh\", \"-c\", \"ls /proc/self/fd > @/bare; exec sleep 1000\"]\n",
+        fd(3, &format!("trap '' PIPE; {waits}")),
+        fd(255, "echo >&255; exec sleep 1000"),
+        fd(77, "echo some text >&77; exec sleep 1000"),
+        fd(5, "exec 5>&-; exec sleep 1000"),
+        fd(4, "head -c 100000 /dev/zero >&4; exec sleep 1000"),
+    );
+    let node = Plan::new("fd").table(&table).start();
+    node.wait_state("high", "up");
+    node.wait_state("every", "up");
+    node.wait_for("out", "unable to learn whether loud is ready: 4096 bytes and no newline in them");
+    node.wait_state("low", "starting");
+    // Another program of ours goes on listening.
+    node.signal(USR2);
+    wait_until("it went on", SOON, || renewals(&node).0 == 1);
+    std::fs::write(node.dir.join("go"), "").expect("the sign");
+    node.wait_state("low", "up");
+    node.wait_state("closes", "starting");
+    // It died of what nobody read, or not: it never counted as ready.
+    assert!(node.unit("loud").contains("\"ready_ms\":null"), "{}", node.unit("loud"));
+    // Nobody else has such a descriptor, and the node has let go of its own.
+    node.wait_for("bare", "2");
+    assert_eq!(node.read("bare").split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"], "3 is that of ls");
+    let highest = node.unit_pid("high").expect("its pid");
+    let open = std::fs::read_dir(format!("/proc/{highest}/fd")).expect("its descriptors");
+    let mut open: Vec<String> = open.flatten().map(|entry| entry.file_name().display().to_string()).collect();
+    open.sort();
+    assert_eq!(open, ["0", "1", "2", "255"]);
+}
+
+#[test]
+fn a_probe_makes_ready_and_does_not_outlive_its_unit() {
+    need!("a_probe_makes_ready", kit::no_namespaces());
+    let table = "[unit.a]\nexec = [\"sleep\", \"1000\"]\nuser = 3333\ngroup = 3333\nenv = { OWN = \"x\" }\n\
+                 ready = { probe = [\"sh\", \"-c\", \"echo probed $OWN $(id -u); test -e @/go\"], every = \"20ms\" }\n\
+                 [unit.after]\nexec = [\"sleep\", \"1000\"]\nneeds = [\"a\"]\n\
+                 [unit.hangs]\nexec = [\"sleep\", \"1000\"]\nready = { probe = [\"sh\", \"-c\", \"echo $$ > @/probe; exec sleep 1000\"] }\n\
+                 [unit.absent]\nexec = [\"sleep\", \"1000\"]\nready = { probe = [\"/no/such\"], every = \"20ms\" }\n";
+    let mut node = Plan::new("probe").table(table).start();
+    node.wait_for("log/cluster-os/a.log", "probed x 3333");
+    node.wait_state("a", "starting");
+    node.wait_state("after", "waiting");
+    std::fs::write(node.dir.join("go"), "").expect("the sign");
+    node.wait_state("a", "up");
+    node.wait_state("after", "up");
+    assert!(node.unit("a").contains("\"restarts\":0"), "{}", node.unit("a"));
+    node.wait_for("out", "unable to run the probe of absent: its program could not be executed: ");
+    assert_eq!(node.read("out").matches("unable to run the probe of absent").count(), 1);
+    // A probe that hangs is killed, and another one comes.
+    node.wait_for("probe", "\n");
+    let first = node.read("probe");
+    node.wait_for("out", "unable to wait for the probe of hangs: it is not done within 5 s; killing it");
+    wait_until("there is another one", SOON, || node.read("probe") != first && node.read("probe").ends_with('\n'));
+    let pid = node.outer_pid(node.read("probe").trim().parse().expect("a pid")).expect("the probe");
+    kit::kill(node.unit_pid("hangs").expect("its pid"), 9);
+    wait_until("the probe has gone with its unit", SOON, || !kit::lives(pid));
+    node.signal(15);
+    assert_eq!(node.end(), 0);
 }

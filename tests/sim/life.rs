@@ -211,6 +211,7 @@ impl Life {
         }
         let reaped = match &event {
             Event::Exited { pid, how } => {
+                self.note_probe(*pid, *how);
                 self.note_exit(*pid, *how);
                 if let Some(process) = self.world.processes.get_mut(&pid.0) {
                     process.told = true;
@@ -224,12 +225,19 @@ impl Life {
                 None
             }
             Event::Execed { pid } => {
-                self.note_ready(*pid, Ready::Exec);
+                self.note_ready(*pid, &Ready::Exec);
+                if let Some(process) = self.world.processes.get_mut(&pid.0) {
+                    process.execed = true;
+                }
+                None
+            }
+            Event::Newline { pid } => {
+                self.note_ready(*pid, &Ready::Fd(3));
                 None
             }
             Event::Notify { pid, notices, .. } => {
                 if notices.contains(&Notice::Ready) {
-                    self.note_ready(*pid, Ready::Notify);
+                    self.note_ready(*pid, &Ready::Notify);
                 }
                 if notices.contains(&Notice::Watchdog)
                     && let Some(process) = self.world.processes.get_mut(&pid.0)
@@ -281,14 +289,26 @@ impl Life {
         Ok(())
     }
 
-    fn note_ready(&mut self, pid: Pid, by: Ready) {
+    fn note_ready(&mut self, pid: Pid, by: &Ready) {
         let Some(process) = self.world.processes.get(&pid.0) else { return };
         let Some(id) = process.unit.filter(|_| process.role == Role::Main) else { return };
         let unit = &self.world.table.units[id.index()];
-        if unit.kind == Kind::Service && unit.ready == by {
+        if unit.kind == Kind::Service && unit.ready == *by {
             let was_up = std::mem::replace(&mut self.up[id.index()], true);
             if let Some(process) = self.world.processes.get_mut(&pid.0).filter(|_| !was_up) {
                 process.fed = Some(self.now);
+            }
+        }
+    }
+
+    /// A probe that ends well makes its unit ready, if that still starts.
+    fn note_probe(&mut self, pid: Pid, how: Ending) {
+        let probe = self.world.processes.get(&pid.0).filter(|process| process.role == Role::Probe);
+        let unit = probe.and_then(|process| process.unit).filter(|_| how == Ending::Code(0));
+        if let Some(Pid(main)) = unit.and_then(|unit| self.world.process_of(unit, Role::Main)) {
+            let by = unit.map(|unit| self.world.table.units[unit.index()].ready.clone());
+            if let Some(by @ Ready::Probe(_)) = by {
+                self.note_ready(Pid(main), &by);
             }
         }
     }
@@ -401,6 +421,16 @@ impl Life {
                 return Err(format!("{} finishes in a shutdown that kills", unit.name));
             }
             Role::Finish => return Ok(()),
+            Role::Probe => {
+                let main = self.world.process_of(id, Role::Main).map(|Pid(pid)| &self.world.processes[&pid]);
+                if self.shutdowns > 0 || !main.is_some_and(|main| main.execed) {
+                    return Err(format!("{} is probed, and does not run, or is to end", unit.name));
+                }
+                if self.machine.views(self.now)[id.index()].state != "starting" {
+                    return Err(format!("{} is probed, and is not starting", unit.name));
+                }
+                return Ok(());
+            }
             Role::Main if self.owed[id.index()] => {
                 return Err(format!("{} starts, and its finish command did not run", unit.name));
             }

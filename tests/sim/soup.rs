@@ -82,7 +82,7 @@ fn renew(machine: &mut Machine, dice: &mut Dice) -> Result<(), String> {
     Ok(())
 }
 
-const ROLES: [Role; 3] = [Role::Main, Role::Stop, Role::Finish];
+const ROLES: [Role; 4] = [Role::Main, Role::Stop, Role::Finish, Role::Probe];
 
 fn pid(dice: &mut Dice) -> Pid {
     Pid(dice.below(12) as i32 - 1)
@@ -96,6 +96,7 @@ fn event(dice: &mut Dice) -> Event {
     match dice.below(14) {
         0 => Event::Spawned { unit: unit(dice), role: dice.pick(&ROLES), outcome: Ok(pid(dice)) },
         1 => Event::Spawned { unit: unit(dice), role: dice.pick(&ROLES), outcome: Err(Errno(12)) },
+        2 if dice.chance(50) => Event::Newline { pid: pid(dice) },
         2 => Event::Forwarded(Signal(dice.next() as i32)),
         3 => Event::Execed { pid: pid(dice) },
         4 => Event::ExecFailed { pid: pid(dice), error: stopped(dice) },

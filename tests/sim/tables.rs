@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Backoff, ExitRule, GiveUp, Kill, Kind, Need, Ready, Restart, Rewrite, Signal, Table, Then, Unit, UnitId, When,
+    Backoff, ExitRule, GiveUp, Kill, Kind, Need, Probe, Ready, Restart, Rewrite, Signal, Table, Then, Unit, UnitId,
+    When,
 };
 
 use crate::dice::Dice;
@@ -41,7 +42,13 @@ pub fn table(dice: &mut Dice) -> Table {
 pub fn unit(dice: &mut Dice, at: u16) -> Unit {
     let mut unit = Unit::new(&format!("u{at}"), vec!["program".into()]);
     unit.kind = if dice.chance(25) { Kind::Oneshot } else { Kind::Service };
-    unit.ready = if dice.chance(50) { Ready::Notify } else { Ready::Exec };
+    let every = Duration::from_millis(10 + dice.below(4_000));
+    unit.ready = match dice.below(8) {
+        0..3 => Ready::Notify,
+        3 => Ready::Fd(3),
+        4 => Ready::Probe(Probe { argv: vec!["probe".into()], every }),
+        _ => Ready::Exec,
+    };
     unit.restart = dice.pick(&[Restart::Always, Restart::OnFailure, Restart::Never]);
     unit.backoff =
         Backoff { first: Duration::from_millis(1 + dice.below(500)), cap: Duration::from_secs(1 + dice.below(30)) };

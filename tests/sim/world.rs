@@ -39,7 +39,8 @@ pub struct Process {
     pub told: bool,
     /// Sleeps in the kernel: nothing ends it.
     pub stuck: bool,
-    /// Its exec failed, and that was told.
+    /// How its exec went was told: well, or not.
+    pub execed: bool,
     pub not_execed: bool,
     /// When it last said that it is ready or lives.
     pub fed: Option<Time>,
@@ -114,6 +115,7 @@ impl World {
             told: false,
             stuck: !self.calm && !last && self.dice.chance(2),
             obeys: if self.calm || !self.dice.chance(10) { Some(self.short()) } else { None },
+            execed: false,
             not_execed: false,
             fed: None,
             triggered: false,
@@ -128,7 +130,8 @@ impl World {
             process.deeds.push((at, Deed::Exec));
             let unit = self.table.units[id.index()].clone();
             let ends = role != Role::Main || unit.kind == Kind::Oneshot;
-            if role == Role::Main && unit.ready == Ready::Notify && !ends && (self.calm || self.dice.chance(85)) {
+            let speaks = matches!(unit.ready, Ready::Notify | Ready::Fd(_));
+            if role == Role::Main && speaks && !ends && (self.calm || self.dice.chance(85)) {
                 at = at + self.short();
                 process.deeds.push((at, Deed::Ready));
             }
@@ -255,7 +258,10 @@ impl World {
                     }
                     Deed::Ready => {
                         let unit = process.unit.expect("only units notify");
-                        events.push(Event::Notify { unit, pid: Pid(pid), notices: vec![Notice::Ready] });
+                        events.push(match self.table.units[unit.index()].ready {
+                            Ready::Fd(_) => Event::Newline { pid: Pid(pid) },
+                            _ => Event::Notify { unit, pid: Pid(pid), notices: vec![Notice::Ready] },
+                        });
                         None
                     }
                     Deed::Feed => {
@@ -319,9 +325,11 @@ impl World {
         let until = now + Duration::from_millis(self.dice.below(60_000));
         let deeds = if self.dice.chance(50) && !stuck { vec![(until, Deed::Leave(0))] } else { Vec::new() };
         let (unit, role, zombie, told) = (None, Role::Main, None, false);
-        let (not_execed, fed, triggered) = (false, None, false);
-        self.processes
-            .insert(pid, Process { unit, role, cgroup, zombie, told, stuck, not_execed, fed, triggered, obeys, deeds });
+        let (execed, not_execed, fed, triggered) = (false, false, None, false);
+        self.processes.insert(
+            pid,
+            Process { unit, role, cgroup, zombie, told, stuck, execed, not_execed, fed, triggered, obeys, deeds },
+        );
     }
 
     /// From here on everything goes well; what is stuck comes loose.

@@ -7,7 +7,7 @@ use clusteros_init::unit::keys::KEYS;
 use clusteros_init::unit::manual::help;
 use clusteros_init::unit::read::{MOST, read};
 use clusteros_init::unit::{
-    Backoff, ExitRule, GiveUp, Kill, Kind, Log, Need, Ready, Restart, Signal, Table, Then, UnitId, When,
+    Backoff, ExitRule, GiveUp, Kill, Kind, Log, Need, Probe, Ready, Restart, Signal, Table, Then, UnitId, When,
 };
 
 use crate::golden::{assert_golden, golden};
@@ -103,6 +103,33 @@ fn every_key_of_a_process() {
         }
     );
     assert_eq!(table.units[1].attributes, Attributes::default());
+}
+
+#[test]
+fn every_kind_of_readiness() {
+    let table = good(&[r#"
+        [unit.fd]
+        exec = ["a"]
+        ready = "fd:3"
+        [unit.last]
+        exec = ["a"]
+        ready = "fd:255"
+        [unit.probe]
+        exec = ["a"]
+        ready = { probe = ["ask", "it"] }
+        [unit.often]
+        exec = ["a"]
+        ready = { probe = ["ask"], every = "250ms" }
+        start-timeout = "none"
+    "#]);
+    let probe = |argv: &[&str], millis| {
+        let argv = argv.iter().map(|word| (*word).to_owned()).collect();
+        Ready::Probe(Probe { argv, every: Duration::from_millis(millis) })
+    };
+    let ready: Vec<Ready> = table.units.iter().map(|unit| unit.ready.clone()).collect();
+    assert_eq!(ready, [Ready::Fd(3), Ready::Fd(255), probe(&["ask", "it"], 1000), probe(&["ask"], 250)]);
+    let timeouts: Vec<_> = table.units.iter().map(|unit| unit.start_timeout.map(|span| span.as_secs())).collect();
+    assert_eq!(timeouts, [None, None, Some(30), None]);
 }
 
 #[test]

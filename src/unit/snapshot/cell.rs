@@ -8,6 +8,7 @@ use super::super::finish::Aftermath;
 use super::super::give_up::Failures;
 use super::super::history::{History, Milestones, Transition};
 use super::super::policy::Policy;
+use super::super::probing::Probing;
 use super::super::state::{Cell, Sequel, State, Step, Stop, Why};
 use super::super::time::Time;
 use super::super::watchdog::Watchdog;
@@ -37,6 +38,8 @@ pub(super) fn pass_cell(cell: &mut Cell, page: &mut Page<'_>) {
         status,
         foreign_said,
         aftermath,
+        probing,
+        probe_said,
         watchdog: Watchdog { span, until, asked: watchdog_asked },
         asked,
         history,
@@ -64,6 +67,8 @@ pub(super) fn pass_cell(cell: &mut Cell, page: &mut Page<'_>) {
     page.may("status", status);
     page.may("foreign-said", foreign_said);
     pass_aftermath(aftermath, page);
+    page.part("probing", &mut |page| pass_probing(probing, page));
+    page.may("probe-said", probe_said);
     page.may("watchdog", span);
     page.may("watchdog-until", until);
     page.may("watchdog-asked", watchdog_asked);
@@ -169,6 +174,39 @@ fn pass_sequel(sequel: &mut Sequel, page: &mut Page<'_>) {
         known.inspect(|known| *policy = *known).is_some()
     });
     page.part("why", &mut |page| pass_why(why, page));
+}
+
+fn pass_probing(probing: &mut Probing, page: &mut Page<'_>) {
+    let word = match probing {
+        Probing::None => "none",
+        Probing::Due(_) => "due",
+        Probing::Asked => "asked",
+        Probing::Runs { .. } => "runs",
+        Probing::Killed { .. } => "killed",
+    };
+    page.word("is", word, &mut |read| {
+        *probing = match read {
+            "none" => Probing::None,
+            "due" => Probing::Due(Time::ZERO),
+            "asked" => Probing::Asked,
+            "runs" => Probing::Runs { pid: NOBODY, until: Time::ZERO },
+            "killed" => Probing::Killed { pid: NOBODY, again: false },
+            _ => return false,
+        };
+        true
+    });
+    match probing {
+        Probing::None | Probing::Asked => {}
+        Probing::Due(at) => page.must("at", at),
+        Probing::Runs { pid, until } => {
+            page.must("pid", pid);
+            page.must("until", until);
+        }
+        Probing::Killed { pid, again } => {
+            page.must("pid", pid);
+            page.may("again", again);
+        }
+    }
 }
 
 fn pass_aftermath(aftermath: &mut Option<Aftermath>, page: &mut Page<'_>) {

@@ -16,6 +16,7 @@ use toml::de::{DeTable, DeValue};
 use super::event::{Action, Goal, Level, Pid, Role, Tally, Target, Verdict};
 use super::links::Links;
 use super::machine::{Machine, Options};
+use super::probing::Probing;
 use super::shutdown::Life;
 use super::state::{Cell, State, Step, Stop};
 use super::table::{Signal, Table, Unit, UnitId};
@@ -198,7 +199,9 @@ impl Machine {
             | State::Failed(_) => None,
         };
         let queued = |(unit, role): &(UnitId, Role)| self.queue.contains(&Action::Spawn { unit: *unit, role: *role });
-        (0..=u16::MAX).map(UnitId).zip(&self.cells).filter_map(asked).filter(|asked| !queued(asked)).collect()
+        let probed = |(id, cell): (UnitId, &Cell)| (cell.probing == Probing::Asked).then_some((id, Role::Probe));
+        let cells = || (0..=u16::MAX).map(UnitId).zip(&self.cells);
+        cells().filter_map(asked).chain(cells().filter_map(probed)).filter(|asked| !queued(asked)).collect()
     }
 
     /// A child may have ended that nobody tells of any more.
@@ -263,9 +266,10 @@ pub fn pass_role(role: &mut Role, page: &mut Page<'_>) {
         Role::Main => "main",
         Role::Stop => "stop",
         Role::Finish => "finish",
+        Role::Probe => "probe",
     };
     page.word("role", word(*role), &mut |read| {
-        let known = [Role::Main, Role::Stop, Role::Finish].into_iter().find(|role| word(*role) == read);
+        let known = [Role::Main, Role::Stop, Role::Finish, Role::Probe].into_iter().find(|role| word(*role) == read);
         known.inspect(|known| *role = *known).is_some()
     });
 }
