@@ -125,8 +125,13 @@ impl Renewal {
         let mut text = String::new();
         self.scribe.write(machine, &mut text);
         let refused = |why| format!("a snapshot is refused: {why}\n{text}");
-        let mut copy =
-            Snapshot::parse(&text).and_then(|read| read.machine(machine.table().clone())).map_err(refused)?;
+        // Who is forgotten may share its name, and is written by another.
+        let (mut table, behind) = (machine.table().clone(), machine.behind());
+        let from = table.units.len() - behind.len();
+        for (unit, name) in table.units.iter_mut().skip(from).zip(behind) {
+            unit.name = name;
+        }
+        let mut copy = Snapshot::parse(&text).and_then(|read| read.machine(table)).map_err(refused)?;
         let mut again = String::new();
         Scribe::default().write(&copy, &mut again);
         if text != again {
