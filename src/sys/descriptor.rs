@@ -112,7 +112,8 @@ pub fn reopen_for_writing(fd: RawFd) -> Result<OwnedFd, Errno> {
 /// Writes what fits of `bytes` into a non-blocking description: how many bytes went in.
 pub fn write_now(fd: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
     // SAFETY: `bytes` is readable for its length.
-    let written = check(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) } as libc::c_long)?;
+    let written =
+        super::twice(|| check(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) } as libc::c_long))?;
     Ok(usize::try_from(written).unwrap_or(0))
 }
 
@@ -121,7 +122,7 @@ pub fn write_now(fd: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
 pub fn write_if_ready(fd: RawFd, bytes: &[u8]) -> Result<usize, Errno> {
     let mut asked = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
     // SAFETY: one valid pollfd; a timeout of zero returns at once.
-    let ready = check(unsafe { libc::poll(&raw mut asked, 1, 0) }.into())?;
+    let ready = super::twice(|| check(unsafe { libc::poll(&raw mut asked, 1, 0) }.into()))?;
     if ready == 0 || asked.revents & libc::POLLOUT == 0 {
         return Err(if asked.revents == 0 { Errno::EAGAIN } else { Errno::EPIPE });
     }
