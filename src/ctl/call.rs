@@ -8,6 +8,7 @@ use super::commands;
 use super::draw::Drawing;
 use super::logs::Wanted;
 use super::reload;
+use super::renew;
 use super::typed::Typed;
 use crate::unit::{Goal, Wish, suggest};
 
@@ -36,6 +37,7 @@ pub(super) enum Call {
     /// The page with this name.
     Man(String),
     Reload(reload::Wanted),
+    Renew(renew::Wanted),
     Request(Demand),
     Shutdown {
         goal: Goal,
@@ -162,6 +164,18 @@ pub(super) fn reload(typed: &Typed) -> Result<Call, String> {
         None if typed.has("--wait") => Err("reload of the table always waits".to_owned()),
         None => Ok(Call::Reload(reload::Wanted { plan, of: Whom::somebody(typed)? })),
     }
+}
+
+/// `reexec`.
+pub(super) fn renew(typed: &Typed) -> Result<Call, String> {
+    let wait = match typed.value("--wait") {
+        Some(text) if !text.is_empty() => {
+            let seconds = text.to_string_lossy().parse().map_err(|_| "--wait needs a number of seconds".to_owned())?;
+            Some(Duration::from_secs(seconds))
+        }
+        Some(_) | None => None,
+    };
+    Ok(Call::Renew(renew::Wanted { wait, of: Whom::somebody(typed)? }))
 }
 
 /// `shutdown` and its kin.

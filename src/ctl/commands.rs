@@ -160,6 +160,30 @@ With UNITs: sends them their reload-signal.",
         read: |_, typed| call::reload(&typed),
     },
     Command {
+        names: &["reexec"],
+        brief: "have PID 1 go on as the program that is now in its place",
+        text: "\
+Asks PID 1 (USR2) to go on, under the same pid, as the program that is now where its own was: an upgrade in place. It first \
+asks that program whether it can. Processes, timers, sockets, log pipes and queued requests stay; if it cannot be done, nothing \
+is changed. Ends when it is done or refused.",
+        options: &[
+            Flag {
+                names: &["--wait"],
+                value: Value::May("SECONDS"),
+                text: "for the outcome; at most so long (15 seconds)",
+            },
+            PID,
+            ROOT_OF,
+        ],
+        operands: Operands::None,
+        codes: &[
+            (OK, "PID 1 went on as that program"),
+            (NO, "it could not, and goes on as before; or not permitted"),
+            (ABSENT, "no PID 1 of ours answers"),
+        ],
+        read: |_, typed| call::renew(&typed),
+    },
+    Command {
         names: &["shutdown", "poweroff", "reboot", "halt"],
         brief: "end the node",
         text: "\

@@ -16,6 +16,7 @@ mod picture;
 mod previous;
 mod reel;
 mod reload;
+mod renew;
 mod request;
 mod turn;
 mod typed;
@@ -48,6 +49,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Ok(Call::Completions(shell)) => shown(&completions::script(&shell)),
         Ok(Call::Man(name)) => shown(&man::page(&name)),
         Ok(Call::Reload(wanted)) => reload::run(&wanted),
+        Ok(Call::Renew(wanted)) => renew::run(&wanted),
         Ok(Call::Request(demand)) => request::ask(&demand),
         Ok(Call::Shutdown { goal, of }) => request::shut_down(goal, &of),
         Err(mistake) => {

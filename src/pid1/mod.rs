@@ -7,7 +7,6 @@ use std::ffi::{CString, OsString};
 use std::fs;
 use std::os::fd::{IntoRawFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 
 use log::LevelFilter;
@@ -130,12 +129,10 @@ struct Given {
 fn be(mut options: Options, place: Place, call: Call, given: Given) -> u8 {
     rescue::arm(place);
     let resume = options.resume.take();
-    // Only a rescue that could not be run as a program of its own comes back here.
-    panic::catch_unwind(AssertUnwindSafe(|| match resume {
+    match resume {
         Some(number) => go_on(number, options, place, call),
         None => live(options, place, call, given),
-    }))
-    .unwrap_or_else(|_| rescue::reap(place))
+    }
 }
 
 /// Goes on where another program left.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use nix::libc::{SIGINT, SIGKILL, SIGPWR, SIGQUIT, SIGTERM};
 
 use crate::sys::poll::Wait;
+use crate::sys::process::exit;
 use crate::sys::signal::Signals;
 use crate::sys::{clock, power, process, renewal};
 use crate::unit::signal::RTMIN;
@@ -47,6 +48,7 @@ pub fn arm(place: Place) {
             super::say::PROGRAM,
             errno.desc()
         ));
+        exit(reap(place));
     }));
 }
 

@@ -11,9 +11,9 @@ use crate::control::Wrap;
 use crate::control::renewal::{answer, too_many};
 use crate::sys::poll::Wait;
 use crate::sys::signal::Signals;
-use crate::sys::store::{Birth, PANIC, Store};
+use crate::sys::store::{PANIC, Store};
 use crate::sys::{descriptor, inherited, process, renewal};
-use crate::unit::{Ending, Event, Machine, Pid, Role, Snapshot, Table, UnitId, words};
+use crate::unit::{Action, Ending, Event, Machine, Pid, Role, Snapshot, Table, UnitId, words};
 
 use super::cgroup::Cgroups;
 use super::estate::{self, Estate};
@@ -68,9 +68,11 @@ pub fn go_on(number: RawFd, mut options: Options, call: Call) -> Result<(Node, O
     renewal::resume_with(Some(call.with(RESUME, number)));
     let command = options.command.clone();
     let (heritage, kept) = read(&store, &mut options)?;
-    let birth = store.born(kept).map(|(of, Birth { exec, pid })| {
-        let (exec, pid) = (exec.load(Ordering::Relaxed), pid.load(Ordering::Relaxed));
-        (of, exec, pid)
+    let birth = store.born(kept).map(|(of, birth)| Born {
+        of,
+        // Not named anywhere else: it is newer than the snapshot.
+        exec: inherited::take(birth.exec.load(Ordering::Relaxed)).ok(),
+        pid: birth.pid.load(Ordering::Relaxed),
     });
     let wrap = heritage.wrap.clone();
     let mut node = take_over(heritage, command, call, store)?;
@@ -207,17 +209,22 @@ fn take_over(heritage: Heritage, command: Vec<OsString>, mut call: Call, store: 
 }
 
 impl Node {
-    /// Answers what the program before had begun and not ended. `birth`: a process that it was making (of what, its exec pipe,
-    /// its pid).
-    fn settle(&mut self, birth: Option<(u64, RawFd, i32)>) {
+    /// Answers what the program before had begun and not ended. `birth`: a process that it was making.
+    fn settle(&mut self, mut birth: Option<Born>) {
         self.verdict = self.machine.verdict();
         self.machine.look_again();
         for (unit, role) in self.machine.unanswered() {
-            match birth {
-                Some((of, exec, pid)) if of == birth_of(unit, role) && pid > 1 => {
-                    self.settle_birth(unit, role, pid, inherited::take(exec).ok());
+            match birth.take_if(|birth| birth.of == birth_of(unit, role) && birth.pid > 1) {
+                Some(Born { of: _, exec, pid }) => {
+                    let untold = exec.is_none();
+                    // A descriptor on which it was to say that it is ready went with the old program, which broke just then.
+                    self.made(unit, role, pid, exec, None);
+                    self.machine.handle(time(), Event::Spawned { unit, role, outcome: Ok(Pid(pid)) });
+                    if untold {
+                        self.tell(Event::Execed { pid: Pid(pid) });
+                    }
                 }
-                _ => self.perform(crate::unit::Action::Spawn { unit, role }),
+                None => self.perform(Action::Spawn { unit, role }),
             }
         }
         let gone: Vec<i32> = self.processes.keys().copied().filter(|pid| !process::is_child(*pid)).collect();
@@ -226,12 +233,15 @@ impl Node {
             self.processes.remove(&pid);
         }
     }
+}
 
-    fn settle_birth(&mut self, unit: UnitId, role: Role, pid: i32, exec: Option<OwnedFd>) {
-        // A descriptor on which it was to say that it is ready went with the old program, which broke just then.
-        self.made(unit, role, pid, exec, None);
-        self.machine.handle(time(), Event::Spawned { unit, role, outcome: Ok(Pid(pid)) });
-    }
+/// A process that a program was making when it broke.
+struct Born {
+    /// [`birth_of`] it.
+    of: u64,
+    exec: Option<OwnedFd>,
+    /// 0 if it was not made.
+    pid: i32,
 }
 
 /// What a process is of, as the store has it.

@@ -201,3 +201,17 @@ fn a_full_queue_is_waited_for() {
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stdout), up(&node, "web"));
 }
+
+#[test]
+fn a_renewal_that_is_asked_for_is_waited_for() {
+    need!("a_renewal_that_is_asked_for", kit::no_namespaces());
+    let node = Plan::new("reexec").table("[unit.web]\nexec = [\"sleep\", \"1000\"]\n").start();
+    node.wait_state("web", "up");
+    let pid = node.pid.to_string();
+    let ask = || Command::new(env!("CARGO_BIN_EXE_initctl")).args(["reexec", "--pid", &pid]).output().expect("initctl");
+    let output = ask();
+    let expected = concat!("went on as clusteros-init ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).as_ref()), (Some(0), expected));
+    node.signal(15);
+    node.wait_for("out", "going to exit");
+}

@@ -1,6 +1,8 @@
 //! PID 1 goes on as another program, as asked or because it broke: nothing of the units is lost.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use crate::kit::{self, Node, Plan, SOON, wait_until};
 use crate::need;
@@ -143,4 +145,121 @@ fn the_fourth_fault_in_a_row_makes_a_reaper_that_keeps_the_children() {
     node.signal(15);
     assert_eq!(node.end(), 70);
     assert!(node.read("events").contains("bye"));
+}
+
+/// `clusteros-init` and `logd` in a folder of their own.
+fn programs(name: &str) -> PathBuf {
+    let folder = kit::directory(name);
+    for program in [Path::new(kit::INIT), Path::new(env!("CARGO_BIN_EXE_logd"))] {
+        fs::copy(program, folder.join(program.file_name().expect("its name"))).expect("copied");
+    }
+    folder
+}
+
+/// Puts a program into the place of another by a rename; none: takes it away.
+fn put(place: &Path, program: Option<&[u8]>) {
+    let Some(program) = program else { return fs::remove_file(place).expect("removed") };
+    let new = place.with_extension("new");
+    fs::write(&new, program).expect("written");
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("made executable");
+    fs::rename(&new, place).expect("renamed");
+}
+
+/// `program` with `from` everywhere replaced by `to`, which is as long.
+fn patched(program: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let (from, to) = (from.as_bytes(), to.as_bytes());
+    let mut patched = program.to_vec();
+    let mut at = 0;
+    while let Some(found) = patched[at..].windows(from.len()).position(|window| window == from) {
+        patched[at + found..at + found + to.len()].copy_from_slice(to);
+        at += found + to.len();
+    }
+    assert!(at > 0, "{from:?} is not in the program");
+    patched
+}
+
+#[test]
+fn only_a_program_that_can_go_on_is_gone_on_as() {
+    need!("only_a_program_that_can", kit::no_namespaces());
+    let folder = programs("refused");
+    let place = folder.join("clusteros-init");
+    let good = fs::read(&place).expect("the program");
+    let deaf = patched(&good, "check-snapshot", "check-snapshoT");
+    let (older, newer) = (concat!("clusteros-init ", env!("CARGO_PKG_VERSION")), "clusteros-init 9.9.9");
+    let mut node = Plan::new("refused").program(&place).table(&table()).start();
+    let units = ["sleeper", "speaker", "talker", "logd"];
+    for unit in units {
+        node.wait_state(unit, "up");
+    }
+    let pids = |node: &Node| units.map(|unit| node.unit_pid(unit));
+    let (before, had) = (pids(&node), open(&node).len());
+    for (number, (program, cause)) in (1..).zip([
+        (Some(&b"#!/bin/sh\nexit 0\n"[..]), "it does not know what it was asked: it exited with status 0"),
+        (Some(&b"nothing that runs"[..]), "it could not be run: exec format error"),
+        (Some(&deaf[..]), "it does not know what it was asked: it exited with status 64"),
+        (None, "it could not be run: no such file or directory"),
+    ]) {
+        put(&place, program);
+        node.signal(USR2);
+        node.wait_for("out", &format!("unable to go on as {}: {cause}; going on as before", place.display()));
+        wait_until("it is counted", SOON, || renewals(&node) == (0, number, 0));
+        assert_eq!(pids(&node), before, "{cause}");
+    }
+    put(&place, Some(&patched(&good, older, newer)));
+    node.signal(USR2);
+    wait_until("it went on", SOON, || renewals(&node) == (1, 4, 0));
+    assert!(node.read("run/cluster-os/status.json").contains(newer));
+    assert!(node.read("run/cluster-os/status.json").contains("\"refusal\":null,\"broken\":0"));
+    assert_eq!((pids(&node), open(&node).len()), (before, had));
+    node.signal(15);
+    assert_eq!(node.end(), 0);
+    fs::remove_dir_all(folder).expect("removed");
+}
+
+#[test]
+fn a_fault_in_the_middle_of_a_step_does_nothing_twice() {
+    need!("a_fault_in_the_middle", kit::no_namespaces());
+    need!("a_fault_in_the_middle", (!cfg!(debug_assertions)).then_some("a release build cannot be broken on purpose"));
+    let mut node = Plan::new("middle").table(&table()).arguments(&["--drill"]).start();
+    for unit in ["sleeper", "speaker", "talker", "logd"] {
+        node.wait_state(unit, "up");
+    }
+    let had = open(&node);
+    // After a process was made, after one has ended, before a snapshot is kept.
+    for (number, drill) in (1..).zip([9, 10, 11]) {
+        let before = node.unit_pid("sleeper").expect("its pid");
+        node.signal(RTMAX - drill);
+        kit::kill(before, 9);
+        wait_until("it went on", SOON, || renewals(&node) == (0, 0, number));
+        wait_until("it starts again", SOON, || node.unit_pid("sleeper").is_some_and(|pid| pid != before));
+        node.wait_state("sleeper", "up");
+        let sleepers = || kit::children(node.pid).into_iter().filter(|pid| kit::fact(*pid, "Name") == "sleep").count();
+        wait_until("there is one of it", SOON, || sleepers() == 1 && kit::zombies(node.pid) == 0);
+        assert!(node.unit("sleeper").contains(&format!("\"restarts\":{number}")), "{}", node.unit("sleeper"));
+        wait_until("nothing else is open", SOON, || open(&node) == had);
+    }
+    node.signal(15);
+    assert_eq!(node.end(), 0);
+}
+
+#[test]
+fn what_a_reload_left_behind_is_not_forgotten() {
+    need!("what_a_reload_left_behind", kit::no_namespaces());
+    let deaf =
+        "[unit.deaf]\nexec = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 0.05; done\"]\nstop-timeout = \"3s\"\n";
+    let mut node = Plan::new("behind").table(&format!("{}{deaf}", table())).start();
+    for unit in ["sleeper", "speaker", "deaf", "logd"] {
+        node.wait_state(unit, "up");
+    }
+    let deaf = node.unit_pid("deaf").expect("its pid");
+    fs::write(node.dir.join("units.toml"), table()).expect("another table");
+    node.signal(1);
+    node.wait_state("deaf", "stopping");
+    node.signal(USR2);
+    wait_until("it went on", SOON, || renewals(&node) == (1, 0, 0));
+    assert!(kit::lives(deaf));
+    assert!(node.unit("deaf").contains("\"state\":\"stopping\""), "{}", node.unit("deaf"));
+    wait_until("it is killed in its time", SOON, || !kit::lives(deaf) && node.unit("deaf").is_empty());
+    node.signal(15);
+    assert_eq!(node.end(), 0);
 }
