@@ -9,7 +9,7 @@ use crate::sys::attire::Failure;
 use crate::sys::poll::Wait;
 use crate::sys::signal::{self, Signals};
 use crate::sys::store::Birth;
-use crate::sys::{self, Errno, clock};
+use crate::sys::{self, Errno, clock, memory};
 use crate::unit::finish;
 use crate::unit::{
     self, Action, Event, Goal, Level, Machine, Options, Pid, Ready, Role, Signal, SpawnError, Table, Target, Time,
@@ -171,6 +171,9 @@ impl Node {
         }
         let others = self.report.deadline().into_iter().chain(self.renewal.deadline());
         let deadline = self.machine.deadline().into_iter().chain(others).min();
+        if deadline.is_none() && !self.more {
+            memory::trim();
+        }
         let limit = match deadline {
             _ if self.more => Some(Duration::ZERO),
             Some(deadline) => Some(deadline.since(time())),

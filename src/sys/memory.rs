@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Errno, check};
 
@@ -30,4 +31,32 @@ pub fn move_in(pipe: &impl AsRawFd, file: &impl AsRawFd, at: u64, most: usize) -
         )
     } as libc::c_long)?;
     Ok(usize::try_from(moved).unwrap_or(0))
+}
+
+unsafe extern "C" {
+    /// Where the linker put the beginning of our program.
+    static __executable_start: u8;
+    /// Where it put the end of its instructions.
+    static etext: u8;
+}
+
+/// [`trim`] was called.
+static TRIMMED: AtomicBool = AtomicBool::new(false);
+
+/// Gives back what only the start needed, when it is first called: free heap, and the pages of our program that were mapped
+/// by the way. Whatever is wanted again is mapped again, from the page cache.
+pub fn trim() {
+    const PAGE: usize = 4096;
+    if TRIMMED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let (from, to) = ((&raw const __executable_start).addr(), (&raw const etext).addr());
+    let (from, to) = (from.next_multiple_of(PAGE), to - to % PAGE);
+    // SAFETY: malloc_trim touches only what malloc knows to be free. Between the two addresses lie only pages of the program's
+    // file that nobody has ever written to, so dropping them loses nothing.
+    unsafe {
+        #[cfg(target_env = "gnu")]
+        libc::malloc_trim(0);
+        libc::madvise(std::ptr::with_exposed_provenance_mut(from), to.saturating_sub(from), libc::MADV_DONTNEED);
+    }
 }
