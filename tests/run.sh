@@ -32,7 +32,7 @@ fail() {
 # COMMAND:PACKAGE
 tools=(
     cc:gcc c++:g++ readelf:binutils serf:serf wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static
-    qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod shellcheck:shellcheck unshare:util-linux jq:jq
+    qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod shellcheck:shellcheck unshare:util-linux setpriv:util-linux jq:jq
     tini:tini dumb-init:dumb-init catatonit:catatonit strace:strace scriptreplay:bsdutils zsh:zsh fish:fish groff:groff-base
 )
 
@@ -203,6 +203,7 @@ rung_boot() {
     programs && script tests/boot/run.sh
     results tests/mesh/machine.sh
     results tests/cgroup/machine.sh
+    results tests/k3s/machine.sh
 }
 
 # --- running them ----------------------------------------------------------------------------------------------------

@@ -1,14 +1,19 @@
 //! `node-agent k3s` in namespaces of its own: what it mends, what it refuses, what it tells k3s, and that it becomes k3s. The k3s here is
-//! a stand-in (`tests/kit/k3s.rs`); what needs cgroup v2 is asked in a machine of its own, by `tests/k3s/run.sh`.
+//! a stand-in (`tests/kit/k3s.rs`); what needs cgroup v2 is asked in a machine of its own, by `tests/k3s/machine.sh`.
 
+mod container;
 #[path = "../kit/k3s.rs"]
 mod k3s;
 #[path = "../kit/mod.rs"]
 #[expect(dead_code, reason = "shared with other tests")]
 mod kit;
 mod kmsg;
+mod machine;
 mod refusals;
 mod start;
+#[path = "../cgroup/tree.rs"]
+#[expect(dead_code, reason = "shared with the tests of cgroups")]
+mod tree;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -80,13 +85,18 @@ impl Scene {
         fs::metadata(self.path(path)).expect("a file").permissions().mode() & 0o777
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// Shell commands that make a wg0 with this node's address.
+    fn link(&self) -> String {
         let info = self.text("var/lib/cluster-os/address.json");
         let address =
             info.split("\"address\": \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("10.42.0.1");
-        let link = format!(
+        format!(
             "ip link add wg0 type veth peer name wg0-other && ip address add {address}/16 dev wg0 && ip link set wg0 up || exit 99\n"
-        );
+        )
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let link = self.link();
         let script = format!(
             "{}{}exec {} {} --root {} {}",
             if self.wg0 { &link } else { "" },

@@ -7,6 +7,7 @@
 //! - `STAND_IN_SHIM`: starts a process in a session of its own that outlives it, and writes its pid there.
 //! - `STAND_IN_POD`: moves one into /sys/fs/cgroup/kubepods/pod, and writes its pid there.
 //! - `STAND_IN_FAIL`: exits with 0 as soon as that file is there, as k3s does when one of its parts fails.
+//! - `STAND_IN_PREFLIGHT`: passes through kubelet's and flannel's gates, and adds to the report what became of each.
 //!
 //! If PID 1 is in another cgroup than `/` or `/init.scope` it moves itself into `/k3s`, as the real one does.
 
@@ -95,7 +96,13 @@ fn report(path: &Path, words: &str) {
         ("kmsg", fs::File::open("/dev/kmsg").map_or_else(|error| error.to_string(), |_| "opens".to_owned())),
         ("cgroup", cgroup.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or_default().to_owned()),
     ];
-    let lines: String = lines.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    let mut lines: String = lines.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    if std::env::var_os("STAND_IN_PREFLIGHT").is_some() {
+        for (name, gate) in GATES {
+            let told = gate().map_or_else(|cause| cause, |()| "ok".to_owned());
+            lines.push_str(&format!("preflight {name}: {told}\n"));
+        }
+    }
     // Whole or not at all: a test waits for it.
     let draft = path.with_extension("new");
     fs::write(&draft, lines).and_then(|()| fs::rename(&draft, path)).expect("a report");
@@ -122,4 +129,87 @@ fn leave_behind(path: &Path, pod: bool) {
         fs::write(format!("{folder}/cgroup.procs"), &pid).expect("moved");
     }
     fs::write(path, pid).expect("a file");
+}
+
+type Gate = fn() -> Result<(), String>;
+
+/// What kubelet, containerd and flannel do first, and fail at.
+const GATES: &[(&str, Gate)] = &[
+    ("kmsg", || fs::File::open("/dev/kmsg").map(drop).map_err(|error| error.to_string())),
+    ("sysctls", sysctls),
+    ("cgroups", cgroups),
+    ("overlay", overlay),
+    ("propagation", propagation),
+    ("vxlan", || ip("link add flannel.1 type vxlan id 1 dev wg0 dstport 8472").and_then(|()| ip("link del flannel.1"))),
+    ("bridge", || {
+        ip("link add cni0 type bridge")?;
+        ip("link add veth-pod type veth peer name eth-pod")?;
+        ip("link set veth-pod master cni0")?;
+        ip("link del veth-pod")?;
+        ip("link del cni0")
+    }),
+];
+
+fn sysctls() -> Result<(), String> {
+    for (file, wanted) in [
+        ("vm/overcommit_memory", "1"),
+        ("vm/panic_on_oom", "0"),
+        ("kernel/panic", "10"),
+        ("kernel/panic_on_oops", "1"),
+        ("kernel/keys/root_maxkeys", "1000000"),
+        ("kernel/keys/root_maxbytes", "25000000"),
+    ] {
+        let path = format!("/proc/sys/{file}");
+        let now = fs::read_to_string(&path).map_err(|error| format!("{file}: {error}"))?;
+        if now.trim() != wanted {
+            return Err(format!("{file} is still {}", now.trim()));
+        }
+    }
+    Ok(())
+}
+
+/// A pod's cgroup with every controller, and a process in it.
+fn cgroups() -> Result<(), String> {
+    fn said(what: &str) -> impl Fn(std::io::Error) -> String {
+        move |error| format!("{what}: {error}")
+    }
+    let pods = format!("{ROOT}/kubepods");
+    fs::create_dir_all(format!("{pods}/preflight")).map_err(said("kubepods"))?;
+    for folder in [ROOT, &pods] {
+        for name in ["cpu", "cpuset", "memory", "pids"] {
+            fs::write(format!("{folder}/cgroup.subtree_control"), format!("+{name}")).map_err(said(name))?;
+        }
+    }
+    let mut child = Command::new("sleep").arg("1000").spawn().map_err(said("sleep"))?;
+    let moved =
+        fs::write(format!("{pods}/preflight/cgroup.procs"), child.id().to_string()).map_err(said("cgroup.procs"));
+    drop(child.kill().and_then(|()| child.wait()));
+    moved
+}
+
+fn overlay() -> Result<(), String> {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    let place = std::env::temp_dir().join(format!("preflight-{}", std::process::id()));
+    let at = |name: &str| place.join(name).display().to_string();
+    for name in ["lower", "upper", "work", "merged"] {
+        fs::create_dir_all(place.join(name)).map_err(|error| error.to_string())?;
+    }
+    let options = format!("lowerdir={},upperdir={},workdir={}", at("lower"), at("upper"), at("work"));
+    let merged = place.join("merged");
+    let mounted = mount(Some("overlay"), &merged, Some("overlay"), MsFlags::empty(), Some(options.as_str()));
+    umount2(&merged, MntFlags::MNT_DETACH).unwrap_or_default();
+    drop(fs::remove_dir_all(&place));
+    mounted.map_err(|errno| errno.to_string())
+}
+
+fn propagation() -> Result<(), String> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(|error| error.to_string())?;
+    let root = mounts.lines().rev().find(|line| line.split(' ').nth(4) == Some("/")).unwrap_or_default();
+    if root.contains(" shared:") { Ok(()) } else { Err("/ is not shared".to_owned()) }
+}
+
+fn ip(words: &str) -> Result<(), String> {
+    let output = Command::new("ip").args(words.split(' ')).output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(said.trim().to_owned()) }
 }

@@ -1,0 +1,104 @@
+//! k3s as a unit of a node in a container of its own, with cgroup, network, mounts and processes: what the stand-in does, and what is
+//! done about it.
+
+use clusteros_init::unit::Wish;
+
+use crate::kit::{Node, SOON, lives, wait_until};
+use crate::need;
+use crate::tree::{NOBODY, Tree, ask, no_controllers, no_ground, wait_anew};
+use crate::{IGNORED, Scene};
+
+/// A scene, and the table of a node that runs k3s as the shipped one does.
+pub fn scene(name: &str, variables: &[(&str, &str)], by: &[&str]) -> (Scene, String) {
+    let mut scene = Scene::new(name, &[("NODE_BOOTSTRAP", "true")]);
+    scene.set("STAND_IN_STAYS", "1");
+    scene.set("NODE_K3S_IGNORE", if no_controllers().is_none() { "" } else { IGNORED });
+    variables.iter().for_each(|(name, value)| scene.set(name, value));
+    let root = scene.root.display().to_string();
+    let words: Vec<&str> =
+        by.iter().copied().chain([env!("CARGO_BIN_EXE_node-agent"), "--root", &root, "k3s"]).collect();
+    let env: Vec<String> = scene.variables.iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+    let table = format!(
+        "[unit.k3s]\nexec = {words:?}\nready = \"notify\"\nkill = \"main\"\nstop-timeout = \"60s\"\npermanent-exit = [78]\n\
+         log = \"inherit\"\nenv = {{ {} }}\n",
+        env.join(", ")
+    );
+    (scene, table)
+}
+
+/// Commands that come before the node's init: its cgroups and its wg0.
+pub fn before(scene: &Scene, more: &str) -> String {
+    format!("mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 1\n{}{more}", scene.link())
+}
+
+pub fn node(scene: &Scene, tree: &Tree, name: &str, table: &str, more: &str) -> Node {
+    tree.start(name, table, "--cgroup --net", &before(scene, more))
+}
+
+fn pid(scene: &Scene, file: &str) -> i32 {
+    wait_until(&format!("{file} is written"), SOON, || !scene.text(file).is_empty());
+    scene.text(file).trim().parse().expect("a pid")
+}
+
+#[test]
+fn it_is_up_when_it_says_so_and_an_end_is_a_failure() {
+    need!("container::it_is_up_when_it_says_so", no_ground());
+    let name = "ends";
+    let shell = Scene::new("ends-files", &[]);
+    let at = |file: &str| shell.path(file).display().to_string();
+    let files = [at("shim"), at("pod"), at("fail")];
+    let variables = [
+        ("STAND_IN_READY", "700"),
+        ("STAND_IN_SHIM", files[0].as_str()),
+        ("STAND_IN_POD", files[1].as_str()),
+        ("STAND_IN_FAIL", files[2].as_str()),
+    ];
+    let (scene, table) = scene(name, &variables, &[]);
+    let tree = Tree::new(name);
+    let mut node = node(&scene, &tree, name, &table, "");
+    // It runs, and is not up before it says so.
+    pid(&shell, "shim");
+    assert!(node.unit("k3s").contains("\"state\":\"starting\""), "{}", node.unit("k3s"));
+    node.wait_state("k3s", "up");
+    let main = node.unit_pid("k3s").expect("its pid");
+    let pods = tree.procs("kubepods/pod");
+    let shims: Vec<i32> = tree.procs("k3s.service").into_iter().filter(|pid| *pid != main).collect();
+    assert_eq!((pods.len(), shims.len()), (1, 1), "{}", node.read("out"));
+
+    // One of its parts fails: it exits with 0, and is started again; pods and shims stay.
+    std::fs::write(&files[2], "").expect("written");
+    wait_until("it ended", SOON, || !lives(main));
+    std::fs::remove_file(&files[2]).expect("taken away");
+    let second = wait_anew(&node, "k3s", main);
+    assert!(pods.iter().chain(&shims).all(|pid| lives(*pid)), "a restart killed pods");
+    // A restart that is asked for, too.
+    ask(&node, 0, Wish::Restart);
+    wait_anew(&node, "k3s", second);
+    assert!(pods.iter().chain(&shims).all(|pid| lives(*pid)), "a restart killed pods");
+    // A stop leaves them, as systemd would.
+    ask(&node, 0, Wish::Stop);
+    node.wait_state("k3s", "off");
+    assert!(pods.iter().chain(&shims).all(|pid| lives(*pid)), "a stop killed pods");
+    // The end of the node does not.
+    node.signal(15);
+    node.end();
+    assert!(!pods.iter().chain(&shims).any(|pid| lives(*pid)), "{}", node.read("out"));
+    for below in [".", "k3s.service", "kubepods/pod", "init.scope"] {
+        assert_eq!(tree.procs(below), NOBODY, "{below}");
+    }
+}
+
+#[test]
+fn a_slow_end_is_waited_for() {
+    need!("container::a_slow_end_is_waited_for", no_ground());
+    let (scene, table) = scene("slow", &[("STAND_IN_END", "1500")], &[]);
+    let tree = Tree::new("slow");
+    let mut node = node(&scene, &tree, "slow", &table, "");
+    node.wait_state("k3s", "up");
+    let main = node.unit_pid("k3s").expect("its pid");
+    node.signal(15);
+    node.wait_state("k3s", "stopping");
+    assert!(lives(main));
+    node.end();
+    assert!(!node.read("out").contains("killing"), "{}", node.read("out"));
+}
