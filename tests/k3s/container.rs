@@ -102,3 +102,17 @@ fn a_slow_end_is_waited_for() {
     node.end();
     assert!(!node.read("out").contains("killing"), "{}", node.read("out"));
 }
+
+/// Switched off, it is no failure that is tried again for ever.
+#[test]
+fn a_node_that_runs_no_k3s_says_so_and_stays() {
+    need!("container::a_node_that_runs_no_k3s", no_ground());
+    let (scene, table) = scene("off", &[("NODE_K3S_ENABLED", "false")], &[]);
+    let tree = Tree::new("off");
+    let mut node = node(&scene, &tree, "off", &table, "");
+    node.wait_state("k3s", "up");
+    assert!(node.unit("k3s").contains("skipped: NODE_K3S_ENABLED is false"), "{}", node.unit("k3s"));
+    assert!(node.read("out").contains("info: K3S: skipped: NODE_K3S_ENABLED is false"), "{}", node.read("out"));
+    node.signal(15);
+    assert_eq!(node.end(), 0);
+}

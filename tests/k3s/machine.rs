@@ -94,3 +94,31 @@ fn a_root_that_nobody_emptied_is_refused() {
         said.err
     );
 }
+
+/// A host that hands on less than k3s needs.
+#[test]
+fn a_controller_that_is_not_there_is_named() {
+    need!("machine::a_controller_that_is_not_there", no_controllers());
+    let (scene, table) = scene("few", &[], &[]);
+    let host = Tree::new("few");
+    std::fs::write(host.path.join("cgroup.subtree_control"), "+cpu +memory +pids").expect("handed on");
+    let container = |name: &str| {
+        let path = host.path.join(name);
+        std::fs::create_dir(&path).expect("a cgroup");
+        Tree { path }
+    };
+    let first = container("first");
+    let refused = node(&scene, &first, "few", &table, "");
+    refused.wait_state("k3s", "failed");
+    let out = refused.read("out");
+    let line = "unable to start k3s: controllers: /sys/fs/cgroup lacks cpuset; start the container with --cgroupns=private \
+                --privileged, on a host whose own cgroup has them";
+    assert!(out.contains(line), "{out}");
+    // A container on a host that has it.
+    std::fs::write(host.path.join("cgroup.subtree_control"), "+cpuset").expect("handed on");
+    let second = container("second");
+    let taken = node(&scene, &second, "few-2", &table, "");
+    taken.wait_state("k3s", "up");
+    drop((refused, taken));
+    drop((first, second));
+}

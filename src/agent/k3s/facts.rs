@@ -60,7 +60,7 @@ pub(super) fn look(
         iptables: iptables(),
         link,
         interface,
-        address: plan.address,
+        address: plan.address(),
         networks,
         ranges: plan.ranges,
         password: Password {
@@ -69,7 +69,7 @@ pub(super) fn look(
             joined: there("/var/lib/rancher/k3s/agent/client-kubelet.crt"),
         },
         machine_id: fs::read_to_string(place(paths, "/etc/machine-id")).ok().map(|text| text.trim().to_owned()),
-        own_machine_id: machine_id(&plan.name, plan.address),
+        own_machine_id: machine_id(plan.own.as_ref().map_or(&plan.name, |(id, _)| id)),
         clock: clock(),
         present: ASKED.iter().filter(|path| there(path)).map(|path| (*path).to_owned()).collect(),
         hosts: text("/etc/hosts"),
@@ -168,9 +168,9 @@ fn links(interface: &str) -> (Option<Link>, Vec<(String, Ipv4Addr, u8)>) {
 }
 
 /// 32 hexadecimal digits that no other node has.
-fn machine_id(name: &str, address: Option<Ipv4Addr>) -> String {
+fn machine_id(id: &str) -> String {
     let mut hash = Sha256::new();
-    hash.update(format!("clusteros-init machine-id 1 {name} {address:?}"));
+    hash.update(format!("clusteros-init machine-id 1 {id}"));
     hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -40,8 +40,8 @@ struct Plan {
     role: Role,
     bootstrap: bool,
     name: String,
-    /// None before this node has an identity.
-    address: Option<Ipv4Addr>,
+    /// Its id and its address in the mesh; none before it has an identity.
+    own: Option<(String, Ipv4Addr)>,
     ranges: Ranges,
     ignored: BTreeSet<String>,
 }
@@ -120,12 +120,16 @@ impl Plan {
             }
         };
         let bootstrap = config.discovery.bootstrap == Some(true);
-        let (name, address) = match Node::load(paths) {
-            Ok(node) => (node.name, Some(node.address)),
+        let (name, own) = match Node::load(paths) {
+            Ok(node) => (node.name, Some((node.identity.node_id().to_string(), node.address))),
             Err(failure) if !check => return Err(failure),
             Err(_) => (node::name(&config)?, None),
         };
-        Ok(Plan { role, bootstrap, name: name.to_ascii_lowercase(), address, ranges, ignored, config })
+        Ok(Plan { role, bootstrap, name: name.to_ascii_lowercase(), own, ranges, ignored, config })
+    }
+
+    fn address(&self) -> Option<Ipv4Addr> {
+        self.own.as_ref().map(|(_, address)| *address)
     }
 
     /// What a person adds to k3s's configuration.

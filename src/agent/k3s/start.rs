@@ -27,7 +27,7 @@ const DATABASE: &str = "/var/lib/rancher/k3s/server/db";
 pub(super) fn start(paths: &Paths, plan: &Plan, binary: &Path, facts: &Facts) -> Result<(), Failure> {
     let has_data = paths.resolve(Path::new(DATABASE)).exists();
     let begin = server::begin(paths, plan.role, plan.bootstrap, has_data)?;
-    let Some(address) = plan.address else {
+    let Some(address) = plan.address() else {
         return Err(Failure::configuration(
             "unable to start k3s: this node has no address; run 'node-agent init' first",
         ));

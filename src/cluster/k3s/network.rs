@@ -53,8 +53,11 @@ fn dns(judge: &Judge<'_>) -> Finding {
         None => "/etc/resolv.conf names no server".to_owned(),
     };
     if far.is_empty() {
-        let remedy = "start the container with --dns ADDRESS of a server that pods can reach, or set resolv-conf in node.yaml; \
-                      without either k3s has pods ask 8.8.8.8";
+        let role = judge.facts.role.word();
+        let remedy = format!(
+            "start the container with --dns ADDRESS of a server that pods can reach, or set resolv-conf under k3s.{role} in \
+             node.yaml; without either k3s has pods ask 8.8.8.8"
+        );
         return title.cannot(seen, remedy);
     }
     let text: String = far.iter().map(|address| format!("nameserver {address}\n")).collect();

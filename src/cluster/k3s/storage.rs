@@ -100,8 +100,12 @@ fn disk(judge: &Judge<'_>) -> Finding {
     }
     title.cannot(
         format!("{seen}: at 5 % kubelet puts pods out, until {FREE} % are free"),
-        "free some, or for a trial set kubelet-arg in node.yaml: [\"eviction-hard=imagefs.available<1%,nodefs.available<1%\", \
-         \"eviction-minimum-reclaim=imagefs.available=1%,nodefs.available=1%\"]",
+        format!(
+            "free some, or for a trial set kubelet-arg under k3s.{} in node.yaml: \
+             [\"eviction-hard=imagefs.available<1%,nodefs.available<1%\", \
+             \"eviction-minimum-reclaim=imagefs.available=1%,nodefs.available=1%\"]",
+            judge.facts.role.word()
+        ),
     )
 }
 
