@@ -124,3 +124,52 @@ fn a_server_says_so_in_gossip() {
     let said = scene.run(&["init"]);
     assert_eq!((said.code, tag(&scene)), (Some(0), None), "{}", said.err);
 }
+
+fn no_user_namespaces() -> Option<&'static str> {
+    let tried = std::process::Command::new("unshare").args(["--user", "--map-root-user", "true"]).output();
+    let made = tried.is_ok_and(|output| output.status.success());
+    kit::no_namespaces().or((!made).then_some("no user namespaces"))
+}
+
+/// As under an engine without root: kubelet is told, and what the kernel then refuses is said and not tried for ever.
+#[test]
+fn in_a_user_namespace_kubelet_is_told_so() {
+    need!("start::in_a_user_namespace", no_user_namespaces());
+    let mut scene = Scene::new("userns", &[("NODE_BOOTSTRAP", "true")]);
+    scene.before = "echo 0 >/proc/sys/net/ipv4/conf/all/forwarding\n".to_owned();
+    scene.by = "unshare --user --map-root-user --mount --propagation private".to_owned();
+    let said = scene.run(&["k3s", "--check"]);
+    assert!(
+        said.out.contains("kernel-sysctls    must    -        in a user namespace kubelet goes without\n"),
+        "{}",
+        said.out
+    );
+    let said = scene.run(&["k3s"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let yaml = scene.text("etc/rancher/k3s/config.yaml");
+    assert!(yaml.contains("kubelet-arg:\n  - \"feature-gates=KubeletInUserNamespace=true\"\n"), "{yaml}");
+    let line = "warning: forwarding: net.ipv4.conf.all.forwarding is 0, not 1";
+    let lines: Vec<&str> = said.err.lines().filter(|found| found.contains(line)).collect();
+    assert_eq!(lines.len(), 1, "{}", said.err);
+    assert!(lines[0].contains("unable to set net.ipv4.conf.all.forwarding to 1: "), "{}", lines[0]);
+}
+
+/// As where no volume is mounted for k3s: overlayfs does not go onto the container's own.
+#[test]
+fn on_overlayfs_another_snapshotter_is_chosen() {
+    need!("start::on_overlayfs", kit::no_namespaces());
+    let filesystems = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    need!("start::on_overlayfs", (!filesystems.contains("\toverlay\n")).then_some("no overlayfs"));
+    let mut scene = Scene::new("overlay", &[("NODE_BOOTSTRAP", "true")]);
+    let (at, data) = (scene.path("disk").display().to_string(), scene.path("var/lib/rancher").display().to_string());
+    scene.before = format!(
+        "mkdir -p {at} {data} && mount -t tmpfs tmpfs {at} && mkdir {at}/lower {at}/upper {at}/inner \
+         && mount -t overlay overlay -o lowerdir={at}/lower,upperdir={at}/upper,workdir={at}/inner {data} || exit 98\n"
+    );
+    let said = scene.run(&["k3s"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let yaml = scene.text("etc/rancher/k3s/config.yaml");
+    let fuse = std::path::Path::new("/dev/fuse").exists();
+    let expected = format!("snapshotter: \"{}\"\n", if fuse { "fuse-overlayfs" } else { "native" });
+    assert!(yaml.contains(&expected), "{yaml}{}", said.err);
+}
