@@ -95,6 +95,7 @@ fn run(call: &Call) -> Result<(), Failure> {
         "info" => init::info(&call.paths),
         "network" => network::network(),
         "wg0" => wg::command(&call.paths, call.down, call.userspace),
+        "k3s" if call.down => k3s::down(&call.paths),
         "k3s" => k3s::command(&call.paths, call.check, call.json),
         "start" => turn::start(&call.paths),
         "peers" => view::show(&call.paths, View::Peers, call.json),
@@ -155,6 +156,7 @@ node-agent: a node's identity, its wg0, and its peers
   node-agent start            follow gossip and keep wg0's peers
   node-agent k3s              mend what k3s needs, then become k3s; NODE_K3S_IGNORE=NAME,... overrides what it refuses for
   node-agent k3s --check [--json]  what k3s needs and how it stands; changes nothing, and exits 1 if k3s would not start
+  node-agent k3s --down       after k3s was stopped: end its pods, and take away their mounts, links and cgroups
   node-agent info             who this node is
   node-agent peers [--json]   the peers and their tunnels
   node-agent status [--json]  the same, with this node and gossip

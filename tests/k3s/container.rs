@@ -116,3 +116,48 @@ fn a_node_that_runs_no_k3s_says_so_and_stays() {
     node.signal(15);
     assert_eq!(node.end(), 0);
 }
+
+/// What a full end takes away, and what it leaves: wg0, and what is somebody else's.
+#[test]
+fn down_takes_away_what_pods_leave() {
+    need!("container::down_takes_away", no_ground());
+    let mut scene = Scene::new("down", &[("NODE_BOOTSTRAP", "true")]);
+    let tree = Tree::new("down");
+    let root = scene.root.display().to_string();
+    std::fs::create_dir_all(tree.path.join("kubepods/burstable/pod")).expect("cgroups");
+    // One pod heeds TERM, the other does not.
+    let pod = |words: &str| {
+        let mut child = std::process::Command::new("sh").args(["-c", words]).spawn().expect("a pod");
+        std::fs::write(tree.path.join("kubepods/burstable/pod/cgroup.procs"), child.id().to_string()).expect("moved");
+        // Reaped when it ends, so that it is seen to be gone.
+        std::thread::spawn(move || child.wait());
+    };
+    pod("exec sleep 1000000");
+    pod("trap '' TERM; while :; do sleep 1000; done");
+    let shim = format!("{root}/var/lib/rancher/k3s/data/abc/bin/containerd-shim-runc-v2");
+    scene.write("inner", &format!(
+        "umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 98\n\
+         cd {root} && mkdir -p run/k3s/a run/netns var/lib/kubelet/pods/p/v var/lib/kubelet/mine var/lib/cni/x var/lib/rancher/k3s/data/abc/bin || exit 98\n\
+         for at in run/k3s run/k3s/a/b var/lib/kubelet/pods/p/v var/lib/kubelet/mine; do mkdir -p $at && mount -t tmpfs pods $at || exit 98; done\n\
+         touch run/netns/cni-1 run/netns/mine\n\
+         ip link add cni0 type veth peer name others || exit 98\n\
+         mkfifo run/fifo && cp -L \"$(command -v sh)\" {shim} && {{ {shim} -c 'read -r line <run/fifo' & }}\n\
+         \"$@\"; echo \"ended: $?\"; grep ' - tmpfs pods' /proc/self/mountinfo; ip -o link; ls run/netns; kill -0 $! 2>/dev/null && echo 'the shim lives'\n"
+    ));
+    scene.before = format!("echo 0 >{}/cgroup.procs || exit 98\n", tree.path.display());
+    scene.by = format!("/usr/bin/unshare --cgroup sh {}", scene.path("inner").display());
+    let said = scene.run(&["k3s", "--down"]);
+    assert!(said.out.contains("ended: 0\n"), "{}{}", said.out, said.err);
+    for line in ["unmounted 3 mounts of pods", "deleted the links cni0", "killed 1 shims of pods", "processes of pods"]
+    {
+        assert!(said.err.contains(line), "{line}: {}", said.err);
+    }
+    assert!(said.out.contains("/var/lib/kubelet/mine ") && !said.out.contains("/run/k3s"), "{}", said.out);
+    assert!(said.out.contains(" wg0@") && !said.out.contains(" cni0"), "{}", said.out);
+    assert!(
+        said.out.contains("\nmine\n") && !said.out.contains("cni-1") && !said.out.contains("the shim lives"),
+        "{}",
+        said.out
+    );
+    assert!(!tree.has("kubepods") && !scene.path("var/lib/cni").exists());
+}

@@ -2,10 +2,13 @@
 //! [`crate::cluster::k3s`] decides; this room looks, does, and says.
 
 mod act;
+mod down;
 mod facts;
 mod server;
 mod start;
 mod trial;
+
+pub(super) use down::down;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

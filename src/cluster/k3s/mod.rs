@@ -10,6 +10,7 @@ pub mod host;
 pub mod judge;
 pub mod kernel;
 pub mod keys;
+pub mod leftovers;
 pub mod mounts;
 pub mod network;
 pub mod plan;

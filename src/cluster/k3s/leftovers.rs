@@ -1,0 +1,73 @@
+//! What k3s leaves behind when it ends: it lets pods run on, so that it can be restarted without harm to them. A full end takes
+//! them away. `wg0` is never among them.
+
+use super::facts::DATA;
+use super::mounts::Mount;
+
+/// Where pods' cgroups are.
+pub const PODS: &str = "/sys/fs/cgroup/kubepods";
+/// The links of flannel and kube-proxy.
+pub const LINKS: &[&str] = &["cni0", "flannel.1", "flannel-v6.1", "flannel-wg", "flannel-wg-v6", "kube-ipvs0"];
+/// Addresses that were given to pods which are no more.
+pub const LEASES: &str = "/var/lib/cni";
+/// Where pods' network namespaces are kept, and how they are called.
+pub const NAMESPACES: (&str, &str) = ("/run/netns", "cni-");
+
+const MOUNTS: &[&str] = &["/run/k3s", "/var/lib/kubelet/pods", "/var/lib/kubelet/plugins", "/run/netns/cni-"];
+
+/// The mount points of pods and containers, in the order in which they can be unmounted. `root` is what the paths are under,
+/// empty for `/`.
+pub fn mounts(mounts: &[Mount], root: &str) -> Vec<String> {
+    let ours = |point: &str| {
+        let Some(point) = point.strip_prefix(root) else { return false };
+        MOUNTS.iter().any(|place| {
+            let rest = point.strip_prefix(place);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || place.ends_with('-'))
+        })
+    };
+    // What was mounted later may lie on what was mounted before.
+    let mut points: Vec<String> =
+        mounts.iter().rev().map(|mount| mount.point.clone()).filter(|point| ours(point)).collect();
+    // Stable: of those at one place, the last comes first.
+    points.sort_by_key(|point| std::cmp::Reverse(point.matches('/').count()));
+    points
+}
+
+/// Whether a process is the shim of a pod: of the containerd that k3s brought, no other's. `exe` is its program, `root` as above.
+pub fn is_shim(exe: &str, root: &str) -> bool {
+    // A program that was replaced by a newer one.
+    let exe = exe.strip_suffix(" (deleted)").unwrap_or(exe);
+    let within =
+        exe.strip_prefix(root).and_then(|path| path.strip_prefix(DATA)).and_then(|path| path.strip_prefix("/data/"));
+    let name = within.and_then(|path| path.split_once("/bin/")).map(|(_, name)| name);
+    name.is_some_and(|name| name.starts_with("containerd-shim"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LINKS, is_shim, mounts};
+    use crate::cluster::k3s::mounts::read;
+
+    #[test]
+    fn mounts_go_deepest_first_and_others_stay() {
+        let text = "1 0 0:1 / / rw - ext4 a rw\n2 1 0:2 / /run rw - tmpfs a rw\n3 2 0:3 / /run/k3s rw - tmpfs a rw\n\
+                    4 3 0:4 / /run/k3s/containerd/x/rootfs rw - overlay a rw\n5 2 0:5 / /run/netns/cni-1 rw - nsfs a rw\n\
+                    6 2 0:6 / /run/netns/mine rw - nsfs a rw\n7 1 0:7 / /var/lib/kubelet rw - ext4 a rw\n\
+                    8 7 0:8 / /var/lib/kubelet/pods/p/volumes/v rw - tmpfs a rw\n9 2 0:9 / /run/k3s-other rw - tmpfs a rw\n";
+        let found = mounts(&read(text), "");
+        assert_eq!(
+            found,
+            ["/var/lib/kubelet/pods/p/volumes/v", "/run/k3s/containerd/x/rootfs", "/run/netns/cni-1", "/run/k3s"]
+        );
+        assert_eq!(mounts(&read(&text.replace("/run/k3s ", "/r/run/k3s ")), "/r"), ["/r/run/k3s"]);
+    }
+
+    #[test]
+    fn only_shims_of_k3s_itself() {
+        assert!(is_shim("/var/lib/rancher/k3s/data/abc/bin/containerd-shim-runc-v2", ""));
+        assert!(is_shim("/r/var/lib/rancher/k3s/data/abc/bin/containerd-shim-runc-v2 (deleted)", "/r"));
+        assert!(!is_shim("/usr/bin/containerd-shim-runc-v2", ""));
+        assert!(!is_shim("/var/lib/rancher/k3s/data/abc/bin/k3s", ""));
+        assert!(!LINKS.contains(&"wg0"));
+    }
+}
