@@ -8,7 +8,6 @@ pub mod page;
 mod cell;
 mod life;
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -19,7 +18,7 @@ use super::machine::{Machine, Options};
 use super::probing::Probing;
 use super::shutdown::Life;
 use super::state::{Cell, State, Step, Stop};
-use super::table::{Signal, Table, Unit, UnitId};
+use super::table::{Signal, Table, UnitId};
 use super::time::Time;
 use cell::pass_cell;
 use life::pass_life;
@@ -66,7 +65,7 @@ impl Scribe {
         self.cells.truncate(cells.len());
         for (at, (unit, cell)) in table.units.iter().zip(cells).enumerate() {
             out.push_str("[unit.");
-            quote(&name_of(unit, cell, at), out);
+            quote(&unit.name, out);
             out.push_str("]\n");
             match self.cells.get_mut(at) {
                 Some((written, _)) if written == cell => {}
@@ -164,20 +163,12 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// The name that a unit is written by: one that is forgotten may have that of another.
-fn name_of<'a>(unit: &'a Unit, cell: &Cell, at: usize) -> Cow<'a, str> {
-    if cell.forgotten && !unit.name.contains('#') { format!("{}#{at}", unit.name).into() } else { (&unit.name).into() }
-}
-
 impl Machine {
-    /// The units that the table as it was read does not have, and that are not down yet: they are behind the others, in this
-    /// order.
+    /// The units that the table as it was read does not have, and that still have their places: they are behind the others,
+    /// in this order.
     pub fn behind(&self) -> Vec<String> {
-        let units = self.table.units.iter().zip(&self.cells).enumerate();
-        units
-            .filter(|(_, (_, cell))| cell.gone)
-            .map(|(at, (unit, cell))| name_of(unit, cell, at).into_owned())
-            .collect()
+        let gone = self.table.units.iter().zip(&self.cells).filter(|(_, cell)| cell.gone);
+        gone.map(|(unit, _)| unit.name.clone()).collect()
     }
 
     /// The processes that were asked for by an action that was given out and not answered: a program that broke was making
@@ -420,6 +411,32 @@ mod tests {
         assert!(text.contains("last-exit = \"core 11\""), "{text}");
         let first = read(&text).unwrap().next(Time::from_nanos(9));
         assert_eq!(first, Some(Action::Say(Level::Info, "web is up after 0 ms (pid 7)".to_owned())));
+    }
+
+    #[test]
+    fn who_is_forgotten_goes_by_its_own_name_as_long_as_it_has_a_place() {
+        let now = Time::from_nanos(9);
+        let units = ["web", "old", "top"].map(|name| Unit::new(name, vec!["x".to_owned()]));
+        let options = Options { seed: 7, budget: Duration::MAX, goal: Goal::Exit };
+        let mut machine = Machine::new(Table { units: units.to_vec() }, Vec::new(), options, now);
+        while let Some(action) = machine.next(now) {
+            if let Action::Spawn { unit, role } = action {
+                machine.handle(now, Event::Spawned { unit, role, outcome: Ok(Pid(20 + i32::from(unit.0))) });
+            }
+        }
+        machine.reload(now, Table { units: vec![units[2].clone()] }, Vec::new()).unwrap();
+        while machine.next(now).is_some() {}
+        assert_eq!(machine.behind(), ["web", "old"]);
+        for pid in [20, 21] {
+            machine.handle(now, Event::Exited { pid: Pid(pid), how: Ending::Code(0) });
+        }
+        while machine.next(now) != Some(Action::Forget { unit: UnitId(1) }) {}
+        let text = written(&machine);
+        assert!(text.contains("queue = [{is = \"forget\", unit = \"old\"},]"), "{text}");
+        assert!(text.contains("[unit.\"web\"]") && text.contains("[unit.\"old\"]"), "{text}");
+        assert_eq!(machine.behind(), ["web", "old"]);
+        let copy = Snapshot::parse(&text).unwrap().machine(machine.table().clone()).unwrap();
+        assert_eq!(written(&copy), text);
     }
 
     #[test]
