@@ -29,6 +29,7 @@ impl Life {
                 eprintln!("{unit:?}");
             }
         }
+        self.check_leftovers()?;
         let before: Vec<Seen> = self.seen();
         let reloaded = match (self.machine.reload(self.now, table.clone(), skips), self.shutdowns) {
             (Ok(reloaded), 0) => reloaded,

@@ -46,6 +46,8 @@ pub struct Process {
     pub fed: Option<Time>,
     /// It asked for its end.
     pub triggered: bool,
+    /// Its unit went down when it did not end all that is in its cgroup, and has not run since.
+    pub spared: bool,
     /// How long after SIGTERM it goes; `None`: never.
     obeys: Option<Duration>,
     deeds: Vec<(Time, Deed)>,
@@ -119,6 +121,7 @@ impl World {
             not_execed: false,
             fed: None,
             triggered: false,
+            spared: false,
             deeds: Vec::new(),
         };
         let mut at = now + Duration::from_micros(1 + self.dice.below(3000));
@@ -325,10 +328,24 @@ impl World {
         let until = now + Duration::from_millis(self.dice.below(60_000));
         let deeds = if self.dice.chance(50) && !stuck { vec![(until, Deed::Leave(0))] } else { Vec::new() };
         let (unit, role, zombie, told) = (None, Role::Main, None, false);
-        let (execed, not_execed, fed, triggered) = (false, false, None, false);
+        let (execed, not_execed, fed, triggered, spared) = (false, false, None, false, false);
         self.processes.insert(
             pid,
-            Process { unit, role, cgroup, zombie, told, stuck, execed, not_execed, fed, triggered, obeys, deeds },
+            Process {
+                unit,
+                role,
+                cgroup,
+                zombie,
+                told,
+                stuck,
+                execed,
+                not_execed,
+                fed,
+                triggered,
+                spared,
+                obeys,
+                deeds,
+            },
         );
     }
 
