@@ -22,6 +22,8 @@ pub struct Life {
     pub machine: Machine,
     pub world: World,
     pub now: Time,
+    /// The machine's, when it was last asked.
+    deadline: Option<Time>,
     pub shutdown_at: Option<Time>,
     pub shutdowns: u32,
     /// By unit: it was stopping when the shutdown was first asked for.
@@ -77,19 +79,26 @@ fn lived_dice(mut dice: Dice, seed: u64, trace: bool, renewal: Renewal) -> Resul
     let table = tables::table(&mut dice);
     let skips =
         table.units.iter().map(|unit| (!unit.main && !unit.last && dice.chance(5)).then(|| "no".into())).collect();
+    if trace {
+        for unit in &table.units {
+            eprintln!("{unit:?}");
+        }
+    }
+    let count = table.units.len();
     let budget = Duration::from_millis(500 + dice.below(60_000));
     let now = Time::from_nanos(1 + dice.below(1_000_000_000));
     let options = Options { seed, budget, goal: Goal::Exit };
     let mut life = Life {
         machine: Machine::new(table.clone(), skips, options, now),
-        world: World::new(table.clone(), Dice::new(dice.next())),
+        world: World::new(table, Dice::new(dice.next())),
         now,
+        deadline: None,
         shutdown_at: None,
         shutdowns: 0,
         was_stopping: Vec::new(),
         budget,
-        up: vec![false; table.units.len()],
-        owed: vec![false; table.units.len()],
+        up: vec![false; count],
+        owed: vec![false; count],
         main_ended: None,
         cause: None,
         halted: false,
@@ -99,11 +108,6 @@ fn lived_dice(mut dice: Dice, seed: u64, trace: bool, renewal: Renewal) -> Resul
         names: 10,
         signalled: Vec::new(),
     };
-    if trace {
-        for unit in &table.units {
-            eprintln!("{unit:?}");
-        }
-    }
     life.run(&mut dice).map(|steps| (steps, life.renewal))
 }
 
@@ -119,7 +123,7 @@ pub struct Renewal {
 impl Renewal {
     fn perhaps(&mut self, machine: &mut Machine) -> Result<(), String> {
         let Some(dice) = &mut self.dice else { return Ok(()) };
-        if !dice.chance(4) {
+        if !dice.chance(2) {
             return Ok(());
         }
         let mut text = String::new();
@@ -157,8 +161,7 @@ impl Life {
                 return Err("no end after 200,000 steps: a busy loop".into());
             }
             let stop_at = if recovers && self.shutdowns == 0 { storm_ends + RECOVERY } else { storm_ends };
-            let due =
-                [self.machine.deadline(), self.world.next_deed(), Some(next_wish), Some(storm_ends), Some(stop_at)];
+            let due = [self.deadline, self.world.next_deed(), Some(next_wish), Some(storm_ends), Some(stop_at)];
             self.now = due
                 .into_iter()
                 .flatten()
@@ -351,7 +354,8 @@ impl Life {
             self.note_action(&action);
             self.perform(action)?;
         }
-        if self.machine.deadline().is_some_and(|deadline| deadline <= self.now) {
+        self.deadline = self.machine.deadline();
+        if self.deadline.is_some_and(|deadline| deadline <= self.now) {
             return Err(format!("a deadline that passed is still asked for: {:?}", self.machine.views(self.now)));
         }
         Ok(())
@@ -426,7 +430,7 @@ impl Life {
                 if self.shutdowns > 0 || !main.is_some_and(|main| main.execed) {
                     return Err(format!("{} is probed, and does not run, or is to end", unit.name));
                 }
-                if self.machine.views(self.now)[id.index()].state != "starting" {
+                if self.state(&unit.name) != "starting" {
                     return Err(format!("{} is probed, and is not starting", unit.name));
                 }
                 return Ok(());
@@ -440,12 +444,10 @@ impl Life {
         if self.shutdowns > 0 && !unit.last {
             return Err(format!("{} starts after the shutdown was asked for", unit.name));
         }
-        let views = self.machine.views(self.now);
-        let state = |name: &str| views.iter().find(|view| view.name == name).map_or("off", |view| view.state);
         let name = |id: UnitId| self.world.table.units[id.index()].name.as_str();
         let runs = |other: UnitId, role| {
             let pid = self.world.process_of(other, role)?;
-            self.world.processes.get(&pid.0).filter(|_| state(&self.world.table.units[other.index()].name) != "stuck")
+            self.world.processes.get(&pid.0).filter(|_| self.state(name(other)) != "stuck")
         };
         if runs(id, Role::Stop).is_some() || runs(id, Role::Finish).is_some() {
             return Err(format!("{} starts while its stop or finish command runs", unit.name));
@@ -456,8 +458,8 @@ impl Life {
             }
         }
         for need in &unit.needs {
-            let absent = need.optional && matches!(state(name(need.unit)), "skipped" | "off");
-            if !self.up[need.unit.index()] && !absent {
+            let absent = || need.optional && matches!(self.state(name(need.unit)), "skipped" | "off");
+            if !self.up[need.unit.index()] && !absent() {
                 return Err(format!("{} starts before {} is up", unit.name, name(need.unit)));
             }
         }
@@ -516,23 +518,26 @@ impl Life {
     /// A cgroup is killed when nobody is in it whom the machine still counts on.
     fn check_kill(&self, id: UnitId) -> Result<(), String> {
         let unit = &self.world.table.units[id.index()];
-        let state = self.state(&unit.name);
         let lives = |process: &crate::world::Process| process.zombie.is_none() && !process.stuck;
         let lives = |role| self.world.process_of(id, role).is_some_and(|pid| lives(&self.world.processes[&pid.0]));
         if unit.last || (self.shutdowns == 0 && (unit.kill != Kill::Cgroup || unit.main)) {
             return Err(format!("the cgroup of {} is killed, which is not its way", unit.name));
         }
-        if state != "stopping" && state != "stuck" && (lives(Role::Main) || lives(Role::Stop)) {
-            return Err(format!("the cgroup of {} is killed while it is {state}", unit.name));
+        if !lives(Role::Main) && !lives(Role::Stop) {
+            return Ok(());
         }
-        Ok(())
+        match self.state(&unit.name) {
+            "stopping" | "stuck" => Ok(()),
+            state => Err(format!("the cgroup of {} is killed while it is {state}", unit.name)),
+        }
     }
 
     /// What a unit leaves in its cgroup is gone, or dying, once it is down.
     pub fn check_leftovers(&mut self) -> Result<(), String> {
         let mut states = None;
         for (pid, process) in &mut self.world.processes {
-            let Some(id) = process.cgroup.filter(|_| process.unit.is_none() && process.zombie.is_none()) else {
+            let orphan = process.unit.is_none() && process.zombie.is_none();
+            let Some(id) = process.cgroup.filter(|_| orphan && !process.stuck && !process.dying()) else {
                 continue;
             };
             let unit = &self.world.table.units[id.index()];
@@ -543,7 +548,7 @@ impl Life {
             let ends_all = unit.kill == Kill::Cgroup && !unit.main && !unit.last;
             // Another `kill` counts from the next end on.
             process.spared = down && (process.spared || !ends_all);
-            if down && !process.spared && !process.dying() && !process.stuck {
+            if down && !process.spared {
                 return Err(format!("{} is {}, and pid {pid} is left of it", unit.name, state));
             }
         }

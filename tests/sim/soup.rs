@@ -68,7 +68,7 @@ pub fn stir(mut dice: Dice) -> Result<(), String> {
 
 /// A soup has states that a snapshot refuses (a pid that is none, two units with one process); what it takes is the same.
 fn renew(machine: &mut Machine, dice: &mut Dice) -> Result<(), String> {
-    if !dice.chance(2) {
+    if dice.below(200) != 0 {
         return Ok(());
     }
     let (mut text, mut again) = (String::new(), String::new());

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Ending, Errno, Event, Kind, Notice, Pid, Ready, Role, Signal, SpawnError, Table, Target, Time, UnitId,
+    Ending, Errno, Event, Kind, Notice, Pid, Ready, Restart, Role, Signal, SpawnError, Table, Target, Time, UnitId,
 };
 
 use crate::dice::Dice;
@@ -131,17 +131,18 @@ impl World {
             process.deeds.push((at + Duration::from_micros(50), Deed::Leave(127)));
         } else {
             process.deeds.push((at, Deed::Exec));
-            let unit = self.table.units[id.index()].clone();
+            let unit = &self.table.units[id.index()];
             let ends = role != Role::Main || unit.kind == Kind::Oneshot;
-            let speaks = matches!(unit.ready, Ready::Notify | Ready::Fd(_));
-            if role == Role::Main && speaks && !ends && (self.calm || self.dice.chance(85)) {
+            let speaks = role == Role::Main && matches!(unit.ready, Ready::Notify | Ready::Fd(_));
+            let watched = role == Role::Main && unit.watchdog.is_some();
+            let restart_always = unit.restart == Restart::Always;
+            if speaks && !ends && (self.calm || self.dice.chance(85)) {
                 at = at + self.short();
                 process.deeds.push((at, Deed::Ready));
             }
-            if role == Role::Main && unit.watchdog.is_some() && (self.calm || self.dice.chance(85)) {
+            if watched && (self.calm || self.dice.chance(85)) {
                 process.deeds.push((at, Deed::Feed));
             }
-            let restart_always = unit.restart == clusteros_init::unit::Restart::Always;
             if ends {
                 at = at + self.short();
                 let code = if self.calm { 0 } else { self.dice.pick(&[0, 0, 0, 1, 3, 78]) };
