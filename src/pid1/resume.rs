@@ -114,7 +114,7 @@ fn read(store: &Store, options: &mut Options) -> Result<(Heritage, u64), String>
     let wrap = wrapping(options, table.is_some());
     let table = assemble(table.unwrap_or_default(), estate.logd.as_deref(), &options.command, wrap.as_ref());
     let former: Vec<Table> = source.former.iter().filter_map(|texts| files::table(texts).ok()).collect();
-    let table = estate.behind.iter().fold(table, |table, name| table.with_former(name, &former));
+    let table = table.with_former(&estate.behind, &former);
     snapshot.section(estate::SECTION, &mut |page| estate.pass(&table, page))?;
     let machine = snapshot.machine(table)?;
     Ok((Heritage { machine, estate, source, wrap }, kept.number))
