@@ -1,6 +1,7 @@
 //! The rules of the house, as tests. Each is tried on a planted breach, too: a rule that cannot fail checks nothing.
 
 mod bans;
+mod checklist;
 mod package;
 mod rooms;
 mod shape;
