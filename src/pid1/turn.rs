@@ -171,7 +171,7 @@ impl Node {
         }
         let others = self.report.deadline().into_iter().chain(self.renewal.deadline());
         let deadline = self.machine.deadline().into_iter().chain(others).min();
-        if deadline.is_none() && !self.more {
+        if deadline.is_none() && !self.more && self.machine.is_at_rest() {
             memory::trim();
         }
         let limit = match deadline {

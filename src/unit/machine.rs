@@ -143,6 +143,11 @@ impl Machine {
         &self.table
     }
 
+    /// Whether every unit is where it stays by itself.
+    pub fn is_at_rest(&self) -> bool {
+        self.cells.iter().all(Cell::settled)
+    }
+
     /// Where the node is in its life.
     pub fn phase(&self) -> Phase {
         self.life.goal().map_or(Phase::Running, Phase::Stopping)
