@@ -64,7 +64,7 @@ pub fn texts(chosen: Option<&Path>) -> Result<Texts, String> {
                 Err(_) => Vec::new(),
             };
             more.retain(|path| path.extension().is_some_and(|end| end == "toml"));
-            more.sort();
+            more.sort_unstable();
             paths.append(&mut more);
         }
     }
@@ -112,7 +112,7 @@ pub fn kept() -> Texts {
         Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
         Err(_) => Vec::new(),
     };
-    paths.sort();
+    paths.sort_unstable();
     paths.iter().filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?))).collect()
 }
 

@@ -1,5 +1,5 @@
-//! Three functions of libc that would bring the most of what nobody here uses: a static program gets translations, character
-//! set conversion and floating-point printing with them, a tenth of `clusteros-init`.
+//! Functions of libc that would bring the most of what nobody here uses: a static program gets translations, character set
+//! conversion and C's own printing of numbers with them, a tenth of `clusteros-init`.
 //!
 //! They are weak: where libc's own come along for another reason, those are taken.
 
@@ -39,6 +39,13 @@ std::arch::global_asm!(
     ".weak __dcgettext",
     "__dcgettext:",
     "mov rax, rsi",
+    "ret",
+    // Behind every printf of C. libc itself prints nothing with it but statistics and what is wrong with shared libraries.
+    ".weak __vfprintf_internal",
+    "__vfprintf_internal:",
+    ".weak __vfwprintf_internal",
+    "__vfwprintf_internal:",
+    "mov eax, -1",
     "ret",
     error_text = sym error_text,
     broken = sym broken,

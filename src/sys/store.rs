@@ -173,8 +173,8 @@ impl Store {
     /// # Errors
     /// `ENODATA` if there is none.
     pub fn last(&self) -> Result<Kept, Errno> {
-        let mut order: Vec<usize> = vec![0, 1];
-        order.sort_by_key(|half| std::cmp::Reverse(self.head.records[*half].number.load(Ordering::Acquire)));
+        let [first, second] = [0, 1].map(|half: usize| self.head.records[half].number.load(Ordering::Acquire));
+        let order = if first >= second { [0, 1] } else { [1, 0] };
         order.into_iter().find_map(|half| self.whole(half)).ok_or(Errno::ENODATA)
     }
 

@@ -186,5 +186,5 @@ fn set(draft: &mut Draft, knob: Knob, text: Option<String>) {
     let settings = &mut draft.unit.attributes.cgroup;
     settings.retain(|setting| setting.knob != knob);
     settings.extend(text.map(|text| Setting { knob, text }));
-    settings.sort_by_key(|setting| setting.knob);
+    settings.sort_unstable_by_key(|setting| setting.knob);
 }

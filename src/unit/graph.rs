@@ -19,7 +19,7 @@ pub fn order(after: &[Vec<usize>]) -> Result<Vec<usize>, Vec<Vec<usize>>> {
     if circles.is_empty() {
         Ok(order)
     } else {
-        circles.sort();
+        circles.sort_unstable();
         Err(circles)
     }
 }

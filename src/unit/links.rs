@@ -46,7 +46,7 @@ impl Links {
         let mut placed = vec![false; table.units.len()];
         let mut free: Vec<UnitId> =
             numbered(table).filter(|(_, unit)| edges(unit).count() == 0).map(|(id, _)| id).collect();
-        free.sort_by_key(|id| (!table.units.get(id.index()).is_some_and(|unit| unit.last), *id));
+        free.sort_unstable_by_key(|id| (!table.units.get(id.index()).is_some_and(|unit| unit.last), *id));
         let mut at = 0;
         while let Some(&id) = free.get(at) {
             at += 1;

@@ -44,7 +44,7 @@ pub(super) struct Found {
 
 /// `found` in the order of the files, with lines and columns, each once.
 pub(super) fn located(files: &[(String, String)], mut found: Vec<Found>) -> Vec<Mistake> {
-    found.sort();
+    found.sort_unstable();
     found.dedup();
     let mut starts: (usize, Vec<usize>) = (usize::MAX, Vec::new());
     let mut mistakes = Vec::with_capacity(found.len());
