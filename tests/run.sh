@@ -170,6 +170,7 @@ rung_build() {
         one "stripped-$bin" is_stripped "$release/$bin"
     done
     one own-start starts_with_its_own
+    script tests/footprint.sh "$release"
     script tests/readme.sh "$release"
     (cd "$release" && stat --format 'size %n %s bytes' clusteros-init logd initctl node-agent)
 }
