@@ -184,6 +184,9 @@ impl Life {
             if self.now >= next_wish && !self.world.calm {
                 if dice.chance(15) {
                     self.reload(dice)?;
+                    if self.halted {
+                        return Ok(steps);
+                    }
                 }
                 let unit = UnitId(dice.below(self.world.table.units.len() as u64) as u16);
                 let wish = dice.pick(&[Wish::Start, Wish::Stop, Wish::Restart, Wish::Reload]);
@@ -208,7 +211,7 @@ impl Life {
         Ok(steps)
     }
 
-    fn event(&mut self, event: Event) -> Result<(), String> {
+    pub fn event(&mut self, event: Event) -> Result<(), String> {
         if self.trace {
             eprintln!("{:>14} {event:?}", self.now.nanos());
         }

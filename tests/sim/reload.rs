@@ -1,7 +1,7 @@
 //! Another table in the middle of a life: what a reload leaves alone is not touched, what it removes goes, and whatever is
 //! kept by number elsewhere finds its unit again.
 
-use clusteros_init::unit::{Action, Fate, Kind, Moves, Need, Restart, Role, Table, Unit, UnitId, View, When};
+use clusteros_init::unit::{Action, Event, Fate, Kind, Moves, Need, Restart, Role, Table, Unit, UnitId, View, When};
 
 use crate::dice::Dice;
 use crate::life::Life;
@@ -20,6 +20,11 @@ struct Seen {
 impl Life {
     /// Puts a table that is a little other in the place of the running one.
     pub fn reload(&mut self, dice: &mut Dice) -> Result<(), String> {
+        // What is due at this very moment is nothing that the table does.
+        self.event(Event::Tick)?;
+        if self.halted {
+            return Ok(());
+        }
         let table = changed(dice, &self.world.table, &mut self.names);
         let skips: Vec<Option<String>> =
             table.units.iter().map(|unit| (unit.when.path.is_some() && dice.chance(60)).then(|| "no".into())).collect();
