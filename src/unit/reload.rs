@@ -98,11 +98,15 @@ impl Machine {
         }
         self.leaving = vec![false; self.table.units.len()];
         self.links = Links::new(&self.table);
-        for action in &mut self.queue {
-            if let Action::Spawn { unit, .. } | Action::KillCgroup { unit } = action {
-                *unit = moves.of(*unit).unwrap_or(*unit);
+        // Who is forgotten already takes along what was still to be done for it.
+        self.queue.retain_mut(|action| match action {
+            Action::Spawn { unit, .. } | Action::KillCgroup { unit } | Action::Forget { unit } => {
+                moves.of(*unit).inspect(|now| *unit = *now).is_some()
             }
-        }
+            Action::Signal { .. } | Action::Sweep { .. } | Action::CloseLogs | Action::Say(..) | Action::Halt(_) => {
+                true
+            }
+        });
         Ok(Reloaded { moves, differences })
     }
 
@@ -253,5 +257,49 @@ impl Cell {
             self.enter_because(State::Off, now, words::REMOVED);
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::event::{Ending, Event, Goal, Pid};
+    use super::super::machine::Options;
+    use super::*;
+
+    fn table(names: &[&str]) -> Table {
+        Table { units: names.iter().map(|name| Unit::new(name, vec!["x".to_owned()])).collect() }
+    }
+
+    /// Everything that there is to do; processes are made, with 20 and a unit's number as their pids.
+    fn drain(machine: &mut Machine, now: Time) -> Vec<Action> {
+        let mut actions = Vec::new();
+        while let Some(action) = machine.next(now) {
+            if let Action::Spawn { unit, role } = action {
+                machine.handle(now, Event::Spawned { unit, role, outcome: Ok(Pid(20 + i32::from(unit.0))) });
+            }
+            actions.push(action);
+        }
+        actions
+    }
+
+    #[test]
+    fn what_is_to_be_done_for_the_forgotten_is_done_to_nobody_else() {
+        let now = Time::from_nanos(9);
+        let options = Options { seed: 7, budget: Duration::MAX, goal: Goal::Exit };
+        let mut machine = Machine::new(table(&["web", "old", "top"]), Vec::new(), options, now);
+        drain(&mut machine, now);
+        machine.reload(now, table(&["top"]), Vec::new()).unwrap();
+        drain(&mut machine, now);
+        for pid in [20, 21] {
+            machine.handle(now, Event::Exited { pid: Pid(pid), how: Ending::Code(0) });
+        }
+        while machine.next(now) != Some(Action::Forget { unit: UnitId(1) }) {}
+        let reloaded = machine.reload(now, table(&["top", "a", "b"]), Vec::new()).unwrap();
+        assert_eq!((0..3).map(|old| reloaded.moves.of(UnitId(old))).collect::<Vec<_>>(), [Some(UnitId(0)), None, None]);
+        let actions = drain(&mut machine, now);
+        assert!(!actions.iter().any(|action| matches!(action, Action::Forget { .. })), "{actions:?}");
+        assert_eq!(machine.table().units.len(), 3);
     }
 }
