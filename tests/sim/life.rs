@@ -33,6 +33,8 @@ pub struct Life {
     pub up: Vec<bool>,
     /// By unit: its main process has ended, and its `finish` command was not asked for since.
     pub owed: Vec<bool>,
+    /// By unit: the same, whether the table had a `finish` command for it then or has one only since.
+    pub ended: Vec<bool>,
     pub main_ended: Option<Ending>,
     /// A unit gave up and ended the node: how it ended last.
     pub cause: Option<Option<Ending>>,
@@ -99,6 +101,7 @@ fn lived_dice(mut dice: Dice, seed: u64, trace: bool, renewal: Renewal) -> Resul
         budget,
         up: vec![false; count],
         owed: vec![false; count],
+        ended: vec![false; count],
         main_ended: None,
         cause: None,
         halted: false,
@@ -322,6 +325,7 @@ impl Life {
     fn note_exit(&mut self, pid: Pid, how: Ending) {
         let Some(process) = self.world.processes.get(&pid.0) else { return };
         let Some(id) = process.unit.filter(|_| process.role == Role::Main) else { return };
+        self.ended[id.index()] = !process.not_execed;
         self.owed[id.index()] = self.world.table.units[id.index()].finish.is_some() && !process.not_execed;
         let unit = &self.world.table.units[id.index()];
         let success = how == Ending::Code(0) || (!unit.success_exit.is_empty() && how == Ending::Code(3));
@@ -369,6 +373,7 @@ impl Life {
             Action::Spawn { unit, role } => {
                 self.check_spawn(unit, role)?;
                 self.owed[unit.index()] &= role != Role::Finish;
+                self.ended[unit.index()] &= !matches!(role, Role::Main | Role::Finish);
                 let outcome = self.world.spawn(self.now, unit, role);
                 self.machine.handle(self.now, Event::Spawned { unit, role, outcome });
             }
@@ -421,7 +426,7 @@ impl Life {
         }
         match role {
             Role::Stop => return Ok(()),
-            Role::Finish if unit.finish.is_none() || !self.owed[id.index()] => {
+            Role::Finish if unit.finish.is_none() || !self.ended[id.index()] => {
                 return Err(format!("{} finishes, and its main process did not end", unit.name));
             }
             Role::Finish if self.over_budget() => {

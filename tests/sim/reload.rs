@@ -105,12 +105,15 @@ impl Life {
         }
         let (up, failure) = (std::mem::take(&mut self.up), std::mem::take(&mut self.world.resource_failure));
         let owed = std::mem::replace(&mut self.owed, vec![false; count]);
+        let ended = std::mem::replace(&mut self.ended, vec![false; count]);
         self.up = vec![false; count];
         self.world.resource_failure = vec![false; count];
-        for (at, ((up, failure), owed)) in (0u16..).zip(up.into_iter().zip(failure).zip(owed)) {
+        let owed = owed.into_iter().zip(ended);
+        for (at, ((up, failure), (owed, ended))) in (0u16..).zip(up.into_iter().zip(failure).zip(owed)) {
             if let Some(id) = moves.of(UnitId(at)) {
                 self.up[id.index()] = up;
                 self.owed[id.index()] = owed && self.world.table.units[id.index()].finish.is_some();
+                self.ended[id.index()] = ended;
                 self.world.resource_failure[id.index()] = failure;
             }
         }
