@@ -122,6 +122,18 @@ tunnel() {
     done
 }
 
+# PID 1 goes by the time since boot: what somebody does to the clock of the wall is no concern of its timers.
+clock_jumps() {
+    local to
+    for to in '1970-01-01 00:01:00' '2100-01-01 00:00:00'; do
+        guest 1 10 "date -s '$to'" || because "the clock does not go to $to" || return
+        guest 1 40 'initctl restart gossip --wait=30' || because "at $to gossip is not up again: $(guest 1 10 'initctl status gossip')" || return
+        guest 1 10 'killall -9 serf'
+        within 30 settled 1 || because "at $to: $(guest 1 10 'initctl status' | tail -n +2 | tr '\n' ';')" || return
+        guest 1 10 'date; initctl status'
+    done
+}
+
 is_off() { [ -e "$run/node$1/exit" ]; }
 # K SIGNAL: machine K goes off by itself
 power_off() {
@@ -156,6 +168,7 @@ if [ "$failed" = 0 ]; then
     check kernel-wg0 kernel_wg0
     check gossip gossip
     check tunnel tunnel
+    check clock-jumps clock_jumps
     check power-off-rtmin4 power_off 1 38
     check power-off-pwr power_off 2 PWR
 fi
