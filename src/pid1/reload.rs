@@ -11,6 +11,8 @@ use crate::unit::{Difference, Ending, Event, Fate, Phase, Reloaded, UnitId};
 
 /// Lines about one table that are logged and shown at most.
 const MISTAKES: usize = 20;
+/// That a reload changed nothing is hushed as a signal is, under a number that is none.
+const UNCHANGED: i32 = -1;
 
 /// Why the running table stays.
 enum Refusal {
@@ -88,10 +90,13 @@ impl Node {
     fn reloaded(&mut self, differences: &[Difference]) {
         let changes: Vec<Change> =
             differences.iter().filter(|found| found.fate != Fate::Same).map(Change::new).collect();
+        let worth_saying = !changes.is_empty() || !self.ignored.hushed(time(), UNCHANGED);
         let generation = self.report.reloaded(changes);
         self.publish();
         self.keep();
-        log::info!("the unit table was read again: {}; generation {generation}", summary(differences));
+        if worth_saying {
+            log::info!("the unit table was read again: {}; generation {generation}", summary(differences));
+        }
         self.tell(Event::Tick);
     }
 
