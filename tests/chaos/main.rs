@@ -351,7 +351,7 @@ fn nothing_is_lost_in_chaos() {
     });
     assert!(held, "not whole after {counts:?}: {wrong}\n{}", tail(&node));
     let call = fs::read_to_string(format!("/proc/{}/cmdline", node.pid)).unwrap_or_default();
-    let broke = call.contains("--rescue") || node.read("log/cluster-os/init.log").contains("unable to go on");
+    let broke = call.contains("--rescue") || node.read("log/cluster-os/init.log").contains("unable to go on:");
     assert!(!broke, "PID 1 broke:\n{}", tail(&node));
     let after = (settled(&node), resident(&node));
     eprintln!("chaos: {counts:?}");

@@ -2,6 +2,7 @@
 //! `clusteros-init` as PID 1 of namespaces of its own.
 
 use std::fs::{self, File};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,12 +50,12 @@ pub fn no_namespaces() -> Option<&'static str> {
     }
 }
 
-/// A new directory.
+/// A new directory, which other users can reach, too: a repository may lie where they cannot.
 pub fn directory(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{number}-{name}", std::process::id()));
-    fs::create_dir_all(&path).expect("a temporary directory");
+    let path = std::env::temp_dir().join(format!("clusteros-{}-{number}-{name}", std::process::id()));
+    fs::DirBuilder::new().mode(0o755).create(&path).expect("a temporary directory");
     path
 }
 
