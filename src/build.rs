@@ -1,5 +1,5 @@
-//! Tells the linker where `clusteros-init` starts (`src/sys/entry.rs` says why), and to write a program's relocations to itself
-//! in a bit each (DT_RELR, 60 KB less) where the libc of this machine can read that.
+//! Tells the linker where `clusteros-init` starts (`src/sys/entry.rs` says why), to write a program's relocations to itself in a
+//! bit each (DT_RELR, 60 KB less) where the libc of this machine can read that, and what else may be left out.
 
 use std::env;
 use std::io::{self, Write};
@@ -11,6 +11,10 @@ fn main() -> io::Result<()> {
     let target = |key| env::var(format!("CARGO_CFG_TARGET_{key}")).unwrap_or_default();
     if target("OS") == "linux" && target("ARCH") == "x86_64" {
         writeln!(out, "cargo:rustc-link-arg-bin=clusteros-init=-Wl,--entry=clusteros_init_entry")?;
+    }
+    // It aborts where it would unwind, so nobody reads the index of unwind tables.
+    if env::var("PROFILE").as_deref() == Ok("release") && target("ENV") == "gnu" {
+        writeln!(out, "cargo:rustc-link-arg-bin=clusteros-init=-Wl,--no-eh-frame-hdr")?;
     }
     let here = env::var_os("HOST") == env::var_os("TARGET");
     if here && target("ENV") == "gnu" && libc_version().is_some_and(|version| version >= PACKED) {
