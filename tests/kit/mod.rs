@@ -50,11 +50,12 @@ pub fn no_namespaces() -> Option<&'static str> {
     }
 }
 
-/// A new directory, which other users can reach, too: a repository may lie where they cannot.
+/// A new directory, which other users can reach, too: a repository may lie where they cannot, and a machine whose mounts
+/// cannot be read hides `/tmp`.
 pub fn directory(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let path = std::env::temp_dir().join(format!("clusteros-{}-{number}-{name}", std::process::id()));
+    let path = Path::new("/var/tmp").join(format!("clusteros-{}-{number}-{name}", std::process::id()));
     fs::DirBuilder::new().mode(0o755).create(&path).expect("a temporary directory");
     path
 }
