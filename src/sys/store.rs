@@ -4,6 +4,7 @@
 //! call. The texts follow, each in two halves by turns: a fault in the middle of writing leaves the last one whole.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
 use super::{Errno, check, memory};
@@ -69,7 +70,8 @@ static HEAD: AtomicPtr<Head> = AtomicPtr::new(std::ptr::null_mut());
 /// The memory, and what was last written.
 pub struct Store {
     file: OwnedFd,
-    head: &'static Head,
+    /// The mapping of the first page; it lasts as long as this, or for ever once armed.
+    head: NonNull<Head>,
     number: u64,
     stable_half: u64,
     stable_length: u64,
@@ -91,7 +93,7 @@ impl Store {
         // SAFETY: makes our own file one page long.
         check(unsafe { libc::ftruncate(file.as_raw_fd(), PAGE as libc::off_t) }.into())?;
         let store = Store::over(file)?;
-        store.head.mark.store(MARK, Ordering::Relaxed);
+        store.head().mark.store(MARK, Ordering::Relaxed);
         Ok(store)
     }
 
@@ -111,36 +113,37 @@ impl Store {
         }
         // SAFETY: it is open, came with the process, and nothing else owns it.
         let mut store = Store::over(unsafe { OwnedFd::from_raw_fd(number) })?;
-        if store.head.mark.load(Ordering::Relaxed) != MARK {
+        if store.head().mark.load(Ordering::Relaxed) != MARK {
             return Err(Errno::EPROTO);
         }
-        let newest = store.head.records.iter().max_by_key(|record| record.number.load(Ordering::Acquire));
-        if let Some(newest) = newest {
-            store.number = newest.number.load(Ordering::Relaxed);
-            store.stable_half = newest.stable_half.load(Ordering::Relaxed);
-            store.stable_length = newest.stable_length.load(Ordering::Relaxed);
-            store.stable_sum = newest.stable_sum.load(Ordering::Relaxed);
-        }
+        let newest = store.head().records.iter().max_by_key(|record| record.number.load(Ordering::Acquire));
+        let told = newest.map(|newest| {
+            let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
+            [of(&newest.number), of(&newest.stable_half), of(&newest.stable_length), of(&newest.stable_sum)]
+        });
+        [store.number, store.stable_half, store.stable_length, store.stable_sum] = told.unwrap_or_default();
         Ok(store)
     }
 
     fn over(file: OwnedFd) -> Result<Store, Errno> {
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
-        // SAFETY: a new mapping of a page that the file has; it is never unmapped, and only ever used through atomics, for
-        // which every bit pattern is good.
-        let head = unsafe {
-            let at = libc::mmap(std::ptr::null_mut(), PAGE, protection, flags, file.as_raw_fd(), 0);
-            if at == libc::MAP_FAILED {
-                return Err(Errno::last());
-            }
-            &*at.cast::<Head>()
-        };
+        // SAFETY: a new mapping of a page that the file has.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, protection, flags, file.as_raw_fd(), 0) };
+        if at == libc::MAP_FAILED {
+            return Err(Errno::last());
+        }
+        let head = NonNull::new(at.cast::<Head>()).ok_or(Errno::EFAULT)?;
         Ok(Store { file, head, number: 0, stable_half: 0, stable_length: 0, stable_sum: 0 })
+    }
+
+    fn head(&self) -> &Head {
+        // SAFETY: mapped until this is dropped, and only ever used through atomics, for which every bit pattern is good.
+        unsafe { self.head.as_ref() }
     }
 
     /// From now on [`note_fault`] notes faults here.
     pub fn arm(&self) {
-        HEAD.store(std::ptr::from_ref(self.head).cast_mut(), Ordering::Relaxed);
+        HEAD.store(self.head.as_ptr(), Ordering::Relaxed);
     }
 
     /// Keeps a text: `moving`, and `stable` where that has changed since the last one. Which it is.
@@ -155,7 +158,7 @@ impl Store {
         }
         let number = self.number + 1;
         let half = (number % 2) as usize;
-        let record = &self.head.records[half];
+        let record = &self.head().records[half];
         record.number.store(0, Ordering::Release);
         self.write(moving, MOVING[half])?;
         record.stable_half.store(self.stable_half, Ordering::Relaxed);
@@ -173,13 +176,13 @@ impl Store {
     /// # Errors
     /// `ENODATA` if there is none.
     pub fn last(&self) -> Result<Kept, Errno> {
-        let [first, second] = [0, 1].map(|half: usize| self.head.records[half].number.load(Ordering::Acquire));
+        let [first, second] = [0, 1].map(|half: usize| self.head().records[half].number.load(Ordering::Acquire));
         let order = if first >= second { [0, 1] } else { [1, 0] };
         order.into_iter().find_map(|half| self.whole(half)).ok_or(Errno::ENODATA)
     }
 
     fn whole(&self, half: usize) -> Option<Kept> {
-        let record = &self.head.records[half];
+        let record = &self.head().records[half];
         let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let number = of(&record.number);
         let mut text = self.read(of(&record.moving_length), MOVING[half])?;
@@ -191,48 +194,48 @@ impl Store {
 
     /// A process of `of` is about to be made. What becomes of that is written here until the next text is kept.
     pub fn birth(&self, of: u64) -> &Birth {
-        self.head.birth_after.store(0, Ordering::Relaxed);
-        self.head.birth.pid.store(0, Ordering::Relaxed);
-        self.head.birth.exec.store(-1, Ordering::Relaxed);
-        self.head.birth_of.store(of, Ordering::Relaxed);
-        self.head.birth_after.store(self.number, Ordering::Release);
-        &self.head.birth
+        self.head().birth_after.store(0, Ordering::Relaxed);
+        self.head().birth.pid.store(0, Ordering::Relaxed);
+        self.head().birth.exec.store(-1, Ordering::Relaxed);
+        self.head().birth_of.store(of, Ordering::Relaxed);
+        self.head().birth_after.store(self.number, Ordering::Release);
+        &self.head().birth
     }
 
     /// What a program that broke was making after it kept text `number`, and what had become of it.
     pub fn born(&self, number: u64) -> Option<(u64, &Birth)> {
-        let after = self.head.birth_after.load(Ordering::Acquire);
-        (after == number).then(|| (self.head.birth_of.load(Ordering::Relaxed), &self.head.birth))
+        let after = self.head().birth_after.load(Ordering::Acquire);
+        (after == number).then(|| (self.head().birth_of.load(Ordering::Relaxed), &self.head().birth))
     }
 
     /// When exec was called, and what broke the program that called it, if anything did.
     pub fn arrival(&self) -> (u64, u64) {
-        (self.head.left.load(Ordering::Relaxed), self.head.broke.swap(0, Ordering::Relaxed))
+        (self.head().left.load(Ordering::Relaxed), self.head().broke.swap(0, Ordering::Relaxed))
     }
 
     /// We are about to call exec.
     pub fn leave(&self) {
-        self.head.left.store(super::clock::boottime(), Ordering::Relaxed);
+        self.head().left.store(super::clock::boottime(), Ordering::Relaxed);
     }
 
     /// When the last faults were, newest first; 0: never.
     pub fn faults(&self) -> [u64; FAULTS] {
-        std::array::from_fn(|at| self.head.faults[at].load(Ordering::Relaxed))
+        std::array::from_fn(|at| self.head().faults[at].load(Ordering::Relaxed))
     }
 
     /// Answers whoever lent us this memory.
     pub fn answer(&self, text: &str) {
         let cut = text.as_bytes().get(..ANSWER).unwrap_or(text.as_bytes());
-        for (to, from) in self.head.answer.iter().zip(cut) {
+        for (to, from) in self.head().answer.iter().zip(cut) {
             to.store(*from, Ordering::Relaxed);
         }
-        self.head.answer_length.store(cut.len() as u64, Ordering::Release);
+        self.head().answer_length.store(cut.len() as u64, Ordering::Release);
     }
 
     /// What was answered; empty if nothing was.
     pub fn answered(&self) -> String {
-        let length = usize::try_from(self.head.answer_length.load(Ordering::Acquire)).unwrap_or(0).min(ANSWER);
-        let bytes: Vec<u8> = self.head.answer[..length].iter().map(|byte| byte.load(Ordering::Relaxed)).collect();
+        let length = usize::try_from(self.head().answer_length.load(Ordering::Acquire)).unwrap_or(0).min(ANSWER);
+        let bytes: Vec<u8> = self.head().answer[..length].iter().map(|byte| byte.load(Ordering::Relaxed)).collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 
@@ -269,6 +272,16 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    /// A program that was asked and refused leaves nothing mapped behind. What faults are noted in stays.
+    fn drop(&mut self) {
+        if HEAD.load(Ordering::Relaxed) != self.head.as_ptr() {
+            // SAFETY: our own mapping, and every reference into it ends with `self`.
+            unsafe { libc::munmap(self.head.as_ptr().cast(), PAGE) };
+        }
+    }
+}
+
 impl AsRawFd for Store {
     fn as_raw_fd(&self) -> RawFd {
         self.file.as_raw_fd()
@@ -281,7 +294,7 @@ pub(super) fn note_fault(what: u64) -> bool {
     if head.is_null() {
         return false;
     }
-    // SAFETY: points to a mapping that is never unmapped.
+    // SAFETY: points to a mapping that is never unmapped, as it is armed.
     let head = unsafe { &*head };
     let now = super::clock::boottime();
     for at in (1..FAULTS).rev() {
@@ -323,7 +336,7 @@ mod tests {
         assert_eq!(store.keep(b"two ", None), Ok(2));
         assert_eq!(text(&store), (2, "two table".to_owned()));
         // Broken in the middle of the third.
-        store.head.records[1].number.store(0, Ordering::Relaxed);
+        store.head().records[1].number.store(0, Ordering::Relaxed);
         store.write(b"thr", MOVING[1]).unwrap();
         assert_eq!(text(&store), (2, "two table".to_owned()));
         let again = Store::adopt(nix::unistd::dup(&store.file).unwrap().into_raw_fd()).unwrap();
@@ -358,6 +371,17 @@ mod tests {
         assert_eq!(store.answered(), "yes 1");
         store.answer(&"x".repeat(5000));
         assert_eq!(store.answered().len(), ANSWER);
+    }
+
+    #[test]
+    fn what_is_dropped_is_mapped_no_more() {
+        let mapped = || std::fs::read_to_string("/proc/self/maps").unwrap().matches("memfd:clusteros-init").count();
+        let before = mapped();
+        let stores: Vec<Store> = (0..50).map(|_| Store::new().unwrap()).collect();
+        assert!(mapped() >= before + 50);
+        drop(stores);
+        // Other tests make some meanwhile.
+        assert!(mapped() < before + 25);
     }
 
     #[test]
