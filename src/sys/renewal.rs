@@ -94,6 +94,11 @@ unsafe fn run_again(arguments: *const *const c_char) -> Errno {
 /// After a panic: runs our own program again, from the last snapshot if there is one, else as a bare reaper. Returns only when
 /// that fails.
 pub fn renew() -> Errno {
+    let owner = FAULT_OWNER.load(Ordering::Relaxed);
+    if owner != 0 && owner != super::process::own_pid() {
+        // SAFETY: ends a child that has not become its program, and runs nothing of ours.
+        unsafe { libc::_exit(127) };
+    }
     let resume = RESUME.load(Ordering::Relaxed);
     if !resume.is_null() && note_fault(super::store::PANIC) {
         // SAFETY: made by `arguments`, never freed.
