@@ -39,6 +39,24 @@ pub(super) enum State {
     Failed(Why),
 }
 
+impl State {
+    /// Its word, in the status, the logs, the documentation and the snapshot.
+    pub fn word(&self) -> &'static str {
+        match self {
+            State::Off => "off",
+            State::Skipped(_) => "skipped",
+            State::Waiting => "waiting",
+            State::Backoff { .. } => "backoff",
+            State::Starting { .. } => "starting",
+            State::Up { .. } => "up",
+            State::Done => "done",
+            State::Stopping(_) => "stopping",
+            State::Stuck { .. } => "stuck",
+            State::Failed(_) => "failed",
+        }
+    }
+}
+
 /// A stop under way.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stop {
@@ -286,18 +304,7 @@ impl Cell {
 
     /// The state's word.
     pub fn word(&self) -> &'static str {
-        match self.state {
-            State::Off => "off",
-            State::Skipped(_) => "skipped",
-            State::Waiting => "waiting",
-            State::Backoff { .. } => "backoff",
-            State::Starting { .. } => "starting",
-            State::Up { .. } => "up",
-            State::Done => "done",
-            State::Stopping(_) => "stopping",
-            State::Stuck { .. } => "stuck",
-            State::Failed(_) => "failed",
-        }
+        self.state.word()
     }
 
     /// What was asked of it and is not done yet.

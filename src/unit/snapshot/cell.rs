@@ -77,18 +77,7 @@ pub(super) fn pass_cell(cell: &mut Cell, page: &mut Page<'_>) {
 }
 
 fn pass_state(state: &mut State, page: &mut Page<'_>) {
-    let word = match state {
-        State::Off => "off",
-        State::Skipped(_) => "skipped",
-        State::Waiting => "waiting",
-        State::Backoff { .. } => "backoff",
-        State::Starting { .. } => "starting",
-        State::Up { .. } => "up",
-        State::Done => "done",
-        State::Stopping(_) => "stopping",
-        State::Stuck { .. } => "stuck",
-        State::Failed(_) => "failed",
-    };
+    let word = state.word();
     page.word("is", word, &mut |read| {
         *state = match read {
             "off" => State::Off,
