@@ -138,19 +138,10 @@ mod tests {
         };
         let wg0 = UnitStatus { name: "wg0".into(), state: "up".into(), ..UnitStatus::default() };
         let status = Status {
-            version: 1,
-            program: String::new(),
-            pid: 1,
-            generation: 1,
             phase: "running".into(),
-            goal: None,
-            started: 0,
-            booted_ms: None,
             written: 1_700_000_001_000,
-            requests: Requests::default(),
-            table: Default::default(),
-            renewals: crate::control::Renewals::default(),
             units: vec![unit.clone(), wg0.clone()],
+            ..Status::default()
         };
         for limit in 60..100 {
             for line in status.detail(&unit, limit, false).lines() {

@@ -116,18 +116,8 @@ mod tests {
             ..UnitStatus::default()
         };
         Status {
-            version: 1,
-            program: String::new(),
-            pid: 1,
-            generation: 1,
             phase: "running".into(),
-            goal: None,
-            started: 0,
-            booted_ms: None,
             written: 273_600_000,
-            requests: Requests::default(),
-            table: Default::default(),
-            renewals: crate::control::Renewals::default(),
             units: vec![
                 unit("web", "up", None),
                 unit(&"n".repeat(64), "starting", Some("not ready yet")),
@@ -138,6 +128,7 @@ mod tests {
                 ),
                 unit("down", "failed", Some(&"x".repeat(300))),
             ],
+            ..Status::default()
         }
     }
 

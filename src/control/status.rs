@@ -35,7 +35,7 @@ pub struct Node {
 }
 
 /// The document.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Status {
     /// [`VERSION`].
     pub version: u32,
