@@ -36,6 +36,10 @@ impl Life {
         }
         self.check_leftovers()?;
         let before: Vec<Seen> = self.seen();
+        // Who was about to follow its bind stays where the new table has no such bind: then its watchdog counts again.
+        let bound = |unit: &Unit| !unit.binds.is_empty();
+        let bound: Vec<String> =
+            self.world.table.units.iter().filter(|unit| bound(unit)).map(|unit| unit.name.clone()).collect();
         let reloaded = match (self.machine.reload(self.now, table.clone(), skips), self.shutdowns) {
             (Ok(reloaded), 0) => reloaded,
             (Err(_), 1..) => return Ok(()),
@@ -63,6 +67,7 @@ impl Life {
                 // What is bound may follow another unit, what waits may go on, and what was to stop may do so now.
                 (Fate::Same | Fate::Changed, Some(unit), Some(now))
                     if unit.binds.is_empty()
+                        && !bound.contains(&unit.name)
                         && !found.keys.contains(&"when")
                         && !then.pending
                         && matches!(then.state, "starting" | "up" | "stopping" | "stuck") =>
