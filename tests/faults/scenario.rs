@@ -118,6 +118,13 @@ impl Life {
         self.signal(signal);
         self.end()
     }
+
+    /// These are up, nothing else is left, and then its end.
+    fn up_and_down(&mut self, units: &[&str]) -> Result<i32, End> {
+        self.settled(units.len())?;
+        self.shown_up(units)?;
+        self.down(15)
+    }
 }
 
 fn count(text: &str, word: &str) -> usize {
@@ -147,9 +154,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.events("b", 1)?;
             life.events("once", 1)?;
             life.events("a", 1)?;
-            life.settled(2)?;
-            life.shown_up(&["a", "b"])?;
-            life.down(15)
+            life.up_and_down(&["a", "b"])
         },
         statuses: &[0],
     },
@@ -160,9 +165,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.events("a", 1)?;
             life.kill_one("sleep")?;
             life.events("a", 2)?;
-            life.settled(1)?;
-            life.shown_up(&["a"])?;
-            life.down(15)
+            life.up_and_down(&["a"])
         },
         statuses: &[0],
     },
@@ -176,9 +179,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.settled(0)?;
             life.ask(Wish::Start);
             life.events("a", 2)?;
-            life.settled(1)?;
-            life.shown_up(&["a"])?;
-            life.down(15)
+            life.up_and_down(&["a"])
         },
         statuses: &[0],
     },

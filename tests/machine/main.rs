@@ -51,6 +51,14 @@ fn started() -> Scene {
     scene
 }
 
+/// From `at` on, in ms, a step each 100 ms: k3s ends, wg0 is stopped, starts again, and then k3s.
+fn wg0_goes_and_comes(scene: &mut Scene, at: u64) {
+    scene.at(at).exit("k3s", 0);
+    scene.exec_stop("wg0").exit_stop("wg0", 0);
+    scene.at(at + 100).exec("wg0").ready("wg0").exit("wg0", 0);
+    scene.at(at + 200).exec("k3s").ready("k3s");
+}
+
 #[test]
 fn a_node_starts_in_order_and_stops_in_reverse() {
     let mut scene = started();
@@ -65,10 +73,7 @@ fn a_node_starts_in_order_and_stops_in_reverse() {
 fn what_is_bound_stops_with_a_lost_bind_and_comes_back_after_it() {
     let mut scene = started();
     scene.at(60_000).tell(Event::Request(Request { unit: UnitId(1), wish: Wish::Restart }));
-    scene.at(60_100).exit("k3s", 0);
-    scene.exec_stop("wg0").exit_stop("wg0", 0);
-    scene.at(60_200).exec("wg0").ready("wg0").exit("wg0", 0);
-    scene.at(60_300).exec("k3s").ready("k3s");
+    wg0_goes_and_comes(&mut scene, 60_100);
     scene.matches("binds");
 }
 
@@ -76,10 +81,7 @@ fn what_is_bound_stops_with_a_lost_bind_and_comes_back_after_it() {
 fn the_last_transitions_are_remembered_with_why() {
     let mut scene = started();
     scene.at(60_000).tell(Event::Request(Request { unit: UnitId(1), wish: Wish::Restart }));
-    scene.at(60_100).exit("k3s", 0);
-    scene.exec_stop("wg0").exit_stop("wg0", 0);
-    scene.at(60_200).exec("wg0").ready("wg0").exit("wg0", 0);
-    scene.at(60_300).exec("k3s").ready("k3s");
+    wg0_goes_and_comes(&mut scene, 60_100);
     scene.at(60_400).killed("gossip", 11);
     scene.tell(Event::Request(Request { unit: UnitId(2), wish: Wish::Stop }));
     scene.tick().exit("k3s", 78);
@@ -411,10 +413,7 @@ fn a_reload_restarts_what_changed_and_what_binds_to_it() {
         units[1].exec.push("--mtu=1380".into());
     };
     scene.at(70_000).reload(keyed(node(), exec), &[]);
-    scene.at(70_100).exit("k3s", 0);
-    scene.exec_stop("wg0").exit_stop("wg0", 0);
-    scene.at(70_200).exec("wg0").ready("wg0").exit("wg0", 0);
-    scene.at(70_300).exec("k3s").ready("k3s");
+    wg0_goes_and_comes(&mut scene, 70_100);
     scene.matches("reload-restarts");
 }
 
