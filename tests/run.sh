@@ -240,7 +240,9 @@ run() {
     passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + left))
     grep -E '^size |skipped:? ' "$logs/$rung.log" | sed 's/^/    /'
     if [ "$bad" != 0 ]; then
-        grep -nE '^not ok|\.\.\. FAILED|^error|panicked at' "$logs/$rung.log" | head -n 40 | sed 's/^/    /'
+        # A panic's reason follows its place.
+        awk '/panicked at/ { more = 4 } /^not ok|\.\.\. FAILED|^error/ && more < 1 { more = 1 }
+            more > 0 { print "    " NR ":" substr($0, 1, 400); more-- }' "$logs/$rung.log" | head -n 60
         tail -n 60 "$logs/$rung.log" | sed 's/^/    | /'
         say "$rung: the whole output is in $logs/$rung.log"
     fi
