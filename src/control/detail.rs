@@ -115,7 +115,6 @@ fn moment(millis: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::columns::width;
-    use super::super::status::Requests;
     use super::*;
 
     #[test]

@@ -103,7 +103,7 @@ fn head(columns: &[Column], limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::{Requests, UnitStatus};
+    use super::super::status::UnitStatus;
     use super::*;
 
     fn status() -> Status {

@@ -66,7 +66,6 @@ pub fn because(unit: &UnitStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::status::Requests;
     use super::*;
 
     fn status(state: &str, pending: Option<&str>, requests: u64) -> Status {
