@@ -108,6 +108,32 @@ fn a_first_server_that_lost_its_disk_joins_the_others() {
     assert!(scene.text("etc/rancher/k3s/config.yaml").contains("cluster-init: true\n"));
 }
 
+/// As the documentation of ClusterOS has it: `tail -100 /var/log/cluster-os/k3s-server.log`, and the lines with `K3S:`.
+#[test]
+fn its_lines_have_the_names_that_they_had() {
+    need!("start::its_lines_have_the_names", kit::no_namespaces());
+    let mut scene = Scene::new("lines", &[("NODE_BOOTSTRAP", "true")]);
+    let [server, agent] = ["server", "agent"].map(|role| scene.path(&format!("var/log/cluster-os/k3s-{role}.log")));
+    scene.write("var/log/cluster-os/k3s.log", "a line of k3s\n");
+    let mut child = scene.start(&["k3s"]);
+    assert_eq!(child.wait().expect("it ends").code(), Some(0), "{}", scene.text("err"));
+    assert_eq!(std::fs::read_to_string(&server).expect("a log"), "a line of k3s\n");
+    assert!(!agent.exists());
+    let said = scene.text("err");
+    let line = said.lines().find(|line| line.contains("K3S:")).expect("a line");
+    let (binary, pid) = (scene.path("bin/k3s").display().to_string(), child.id().to_string());
+    for part in ["condition: enabled", &format!("binary {binary}"), "address 10.42.", &format!("pid {pid}")] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    // It is an agent now; and a log that somebody keeps is his.
+    scene.set("NODE_BOOTSTRAP", "false");
+    scene.write("run/cluster-os/peers.json", &peers("10.42.0.7"));
+    scene.write("var/log/cluster-os/k3s-agent.log", "mine\n");
+    let said = scene.run(&["k3s"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(!server.exists() && std::fs::read_to_string(&agent).expect("a log") == "mine\n");
+}
+
 #[test]
 fn a_server_says_so_in_gossip() {
     need!("start::a_server_says_so_in_gossip", kit::no_namespaces());

@@ -4,6 +4,7 @@
 mod act;
 mod down;
 mod facts;
+mod lines;
 mod server;
 mod start;
 mod trial;
@@ -67,6 +68,7 @@ pub(super) fn command(paths: &Paths, check: bool, json: bool) -> Result<(), Fail
         return show(&plan, &plan.look(paths, None, Vec::new()), json);
     }
     let Some(binary) = binary else { return skipped(check, "there is no k3s in PATH") };
+    lines::name(paths, role);
     let plan = Plan::new(paths, config, role, false)?;
     let facts = plan.prepare(paths)?;
     start::start(paths, &plan, &binary, &facts)
