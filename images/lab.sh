@@ -10,6 +10,7 @@
 #   images/lab.sh stop NODE          TERM to NODE's PID 1; KILL after LAB_WAIT seconds
 #   images/lab.sh start NODE
 #   images/lab.sh down [--purge]     stop all; leaves no process, link or mount; --purge removes the nodes' state too
+#   images/lab.sh --docker ...       the same with containers of Docker (see images/containers.sh)
 #
 # From the environment:
 #   LAB_STATE    /var/lib/clusteros-lab   where everything is kept
@@ -30,26 +31,15 @@ bridge=${LAB_BRIDGE:-clos0}
 net=${LAB_NET:-172.31.86.0/24}
 wait_limit=${LAB_WAIT:-90}
 node_path=/usr/sbin:/usr/bin:/sbin:/bin
+# shellcheck source=images/nodes.sh
+. "$repo/images/nodes.sh"
 
-say() { printf 'lab: %s\n' "$*"; }
-warn() { printf 'lab: warning: %s\n' "$*" >&2; }
-fail() {
-    printf 'lab: error: %s\n' "$*" >&2
-    exit 1
-}
 usage() {
-    sed -n '5,13s/^# \{0,1\}//p' "$self" >&2
+    sed -n '5,14s/^# \{0,1\}//p' "$self" >&2
     exit 64
 }
 
 # --- one node ------------------------------------------------------------------------------------------------------
-
-# NODE: its number, from "node3" or "3".
-number() {
-    local k=${1#node}
-    [[ $k =~ ^[1-9][0-9]?$ ]] || fail "unable to find node '$1': nodes are called node1, node2, ...; see images/lab.sh status"
-    printf '%s\n' "$k"
-}
 
 address() { printf '%s.%s\n' "${net%.*}" "$((10 + $1))"; }
 link() { printf '%sn%s\n' "$bridge" "$1"; }
@@ -89,19 +79,6 @@ inside() {
     shift
     nsenter --target "$pid" --mount --uts --ipc --net --pid --root --wd=/ -- \
         /usr/bin/busybox env -i PATH="$node_path" HOME=/root TERM="${TERM:-dumb}" "$@"
-}
-
-# DESCRIPTION SECONDS COMMAND...: wait until COMMAND succeeds; fails after SECONDS.
-await() {
-    local description=$1 end=$((SECONDS + $2))
-    shift 2
-    until "$@"; do
-        if [ "$SECONDS" -ge "$end" ]; then
-            [ -z "$description" ] || warn "waited in vain for $description"
-            return 1
-        fi
-        sleep 0.1
-    done
 }
 
 # K: node K's environment, a NAME=VALUE a line.
@@ -270,34 +247,6 @@ lay_bridge() {
 
 # --- building ------------------------------------------------------------------------------------------------------
 
-# Debian packages for the programs that are not there.
-install_packages() {
-    local missing=() pair
-    for pair in serf:serf wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static unshare:util-linux jq:jq; do
-        command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
-    done
-    [ "${#missing[@]}" -gt 0 ] || return 0
-    command -v apt-get >/dev/null || fail "unable to install ${missing[*]}: no apt-get here; install them by hand"
-    say "installing ${missing[*]}"
-    export DEBIAN_FRONTEND=noninteractive
-    local log=$state/apt.log
-    { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 9>&- ||
-        fail "unable to install ${missing[*]}: apt-get failed; see $log: $(tail -n 2 "$log")"
-}
-
-# Prints the folder of the binaries, building them unless LAB_BIN names one.
-build() {
-    if [ -n "${LAB_BIN:-}" ]; then
-        readlink -f "$LAB_BIN"
-        return
-    fi
-    command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
-    command -v cargo >/dev/null || fail "unable to build: no cargo here; install Rust 1.95 or later, or name built programs in LAB_BIN"
-    say "building release binaries (some minutes the first time)" >&2
-    (cd "$repo" && cargo build --release --bins 9>&- >&2) || fail "unable to build: cargo failed; its messages are above"
-    printf '%s/%s/release\n' "${CARGO_TARGET_DIR:-$repo/target}" "$(rustc -vV | sed -n 's/^host: //p')"
-}
-
 # BIN: lays out the nodes' root as STATE/image-HASH and points STATE/image at it. Nodes that run keep the one they have.
 lay_image() {
     local bin=$1 hash new=$state/image.new
@@ -341,66 +290,16 @@ mode() {
     case $kind in wireguard) echo kernel ;; tun) echo userspace ;; *) echo "$kind" ;; esac
 }
 
-verified() { ask "$1" /run/cluster-os/peers.json '[.peers[] | select(.verified)] | length'; }
-# K: peers that have shaken hands within the 180 s that a session lasts. From the device: the file is some seconds late.
-connected() {
-    inside "$1" wg show wg0 latest-handshakes 2>/dev/null | awk -v since=$(($(date +%s) - 180)) '$2 > since { n++ } END { print n + 0 }'
-}
-units() {
-    ask "$1" /run/cluster-os/status.json '[.units[] | select(.state != "off" and .state != "skipped")] |
-        "\([.[] | select(.state == "up" or .state == "done")] | length)/\(length)"'
-}
-
-# SECONDS K...: every node pings every other over wg0, all at once, until it answers; leaves the addresses that node K
-# reached in PINGS/K.
-pings=
-ping_all() {
-    local limit=$1 from to targets
-    shift
-    pings=$(mktemp -d)
-    local -A mesh=()
-    for from in "$@"; do mesh[$from]=$(mesh_address "$from"); done
-    for from in "$@"; do
-        targets=()
-        for to in "$@"; do [ "$to" = "$from" ] || targets+=("${mesh[$to]}"); done
-        # shellcheck disable=SC2016 # the variables are the inner shell's
-        inside "$from" sh -c 'limit=$1; shift; end=$(($(date +%s) + limit))
-            for to; do
-                [ "$to" != - ] || continue
-                ( until ping -q -c 1 -W 2 "$to" >/dev/null 2>&1; do [ "$(date +%s)" -lt "$end" ] || exit 1; sleep 0.2; done; echo "$to" ) &
-            done; wait' sh "$limit" "${targets[@]}" >"$pings/$from" 2>/dev/null 9>&- &
-    done
-    wait
-}
-
-# K...: the table, and the sum below it; fails unless every node reached every other.
-table() {
-    local k reached all=0 wanted=$(($# * ($# - 1)))
-    printf '%-8s %-16s %-10s %-20s %-12s %s\n' node 'mesh address' WireGuard 'verified/connected' 'ping (wg0)' 'units up'
-    for k in "$@"; do
-        reached=$(wc -l <"$pings/$k")
-        all=$((all + reached))
-        printf '%-8s %-16s %-10s %-20s %-12s %s\n' "node$k" "$(mesh_address "$k")" "$(mode "$k")" \
-            "$(verified "$k") / $(connected "$k")" "$reached/$(($# - 1))" "$(units "$k")"
-    done
-    rm -rf "$pings"
-    echo "$all of $wanted pings"
-    [ "$all" = "$wanted" ]
-}
-
-# N K: whether node K has an address and has verified N - 1 others.
-ready() { [ "$(mesh_address "$2")" != - ] && [ "$(verified "$2")" = $(($1 - 1)) ]; }
-
 # K: the end of node K's log, indented.
 tail_of() { tail -n 15 "$state/node$1/console.log" | sed "s/^/    node$1: /" >&2; }
 
 # --- commands ------------------------------------------------------------------------------------------------------
 
 up() {
-    local n=${1:-} k bin started_at=$SECONDS new=() kept=() late=()
+    local n=${1:-} k bin started_at=$SECONDS new=() kept=()
     [ -n "$n" ] || n=$(cat "$state/size" 2>/dev/null || echo 5)
     [[ $n =~ ^([1-9]|1[0-9]|20)$ ]] || fail "unable to start '$n' nodes: not a number from 1 to 20; images/lab.sh up 5"
-    install_packages
+    install_packages serf:serf wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static unshare:util-linux jq:jq
     check_net
     bin=$(build)
     lay_image "$bin"
@@ -414,30 +313,7 @@ up() {
         fi
     done
     [ "${#kept[@]}" = 0 ] || say "${kept[*]} ran already and stay as they are"
-    say "waiting until every node has wg0 and has verified the $((n - 1)) others (at most $wait_limit s)"
-    local end=$((SECONDS + wait_limit))
-    for ((k = 1; k <= n; k++)); do
-        if await "" "$((end > SECONDS ? end - SECONDS : 0))" ready "$n" "$k"; then
-            say "node$k is ready: $(mesh_address "$k") ($(mode "$k")), $(verified "$k") of $((n - 1)) verified"
-        else
-            late+=("$k")
-        fi
-    done
-    for k in "${late[@]}"; do
-        warn "node$k is late: mesh address $(mesh_address "$k"), $(verified "$k") of $((n - 1)) peers verified, units up $(units "$k"); the end of its log:"
-        tail_of "$k"
-    done
-    say "pinging from every node to every other over wg0"
-    # shellcheck disable=SC2046 # one word a number
-    ping_all "$([ "${#late[@]}" = 0 ] && echo "$((wait_limit / 3))" || echo 2)" $(seq "$n")
-    for ((k = 1; k <= n; k++)); do
-        if [ "$(wc -l <"$pings/$k")" -lt $((n - 1)) ] && [ "${#late[@]}" = 0 ]; then
-            warn "node$k reaches only: $(tr '\n' ' ' <"$pings/$k"); the end of its log:"
-            tail_of "$k"
-        fi
-    done
-    # shellcheck disable=SC2046
-    table $(seq "$n") || fail "unable to bring the whole mesh up: see above; images/lab.sh logs NODE shows more"
+    meet "$n"
     say "up after $((SECONDS - started_at)) s; try: images/lab.sh exec node1 wg show"
 }
 
@@ -495,6 +371,10 @@ down() {
 
 command=${1:-}
 [ -n "$command" ] || usage
+if [ "$command" = --docker ]; then
+    shift
+    exec "$repo/images/containers.sh" "$@"
+fi
 shift
 [ "$(id -u)" = 0 ] || fail "unable to run a lab: not root; run it with sudo"
 case $command in

@@ -17,10 +17,10 @@ fail() {
 }
 
 [ ! -e "$out" ] || fail "unable to lay out $out: it exists; name a folder that does not"
-mkdir -p "$out"/usr/{bin,lib,lib64} "$out"/{etc,dev,proc,sys,run,tmp,mnt,root} "$out"/var/{lib,log}/cluster-os
+mkdir -p "$out"/usr/{bin,lib,lib64,local} "$out"/{etc,dev,proc,sys,run,tmp,mnt,root} "$out"/var/{lib,log}/cluster-os
 chmod 700 "$out/root"
 chmod 1777 "$out/tmp"
-for link in bin:usr/bin sbin:usr/bin lib:usr/lib lib64:usr/lib64 usr/sbin:bin var/run:../run; do
+for link in bin:usr/bin sbin:usr/bin lib:usr/lib lib64:usr/lib64 usr/sbin:bin usr/local/bin:../bin var/run:../run; do
     ln -s "${link#*:}" "$out/${link%%:*}"
 done
 cp -R "$here/rootfs/." "$out/"

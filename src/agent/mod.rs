@@ -99,6 +99,7 @@ fn run(call: &Call) -> Result<(), Failure> {
         "k3s" => k3s::command(&call.paths, call.check, call.json),
         "start" => turn::start(&call.paths),
         "peers" => view::show(&call.paths, View::Peers, call.json),
+        "status" if call.check => view::check(&call.paths),
         "status" => view::show(&call.paths, View::Status, call.json),
         "help" => say(HELP),
         "version" => say(&format!("node-agent {}\n", env!("CARGO_PKG_VERSION"))),
@@ -160,6 +161,7 @@ node-agent: a node's identity, its wg0, and its peers
   node-agent info             who this node is
   node-agent peers [--json]   the peers and their tunnels
   node-agent status [--json]  the same, with this node and gossip
+  node-agent status --check   whether this node is in the mesh, in a line; exit 1 if it is not
   node-agent help | --version
 
   --root DIR                  look for /etc, /var/lib and /run under DIR

@@ -139,6 +139,27 @@ impl Document {
         }
     }
 
+    /// How this node is in the mesh, or why it is not: it has no interface, or no tunnel to any of the peers that gossip
+    /// sees alive, or it is alone, asks others, and was not told to `begin` the cluster.
+    pub fn mesh(&self, begin: bool) -> Result<String, String> {
+        let Own { address, interface, mode, .. } = &self.own;
+        if mode == "absent" {
+            return Err(format!("{interface} is not there; look at the unit wg0"));
+        }
+        let alive = self.peers.iter().filter(|peer| peer.verified && peer.status == Status::Alive.word());
+        let (all, connected) = (alive.clone().count(), alive.filter(|peer| peer.connected).count());
+        if all > 0 && connected == 0 {
+            return Err(format!("no tunnel to any of {all} peers; is udp open between the nodes?"));
+        }
+        if all == 0 && !begin && !self.asking.is_empty() {
+            return Err(format!(
+                "no verified peer is alive, and {} does not answer; 'node-agent peers' says why one stays out",
+                self.asking.join(", ")
+            ));
+        }
+        Ok(format!("{address} on {interface}, {connected} of {all} peers connected"))
+    }
+
     /// How many peers there are, and how many of them are connected.
     pub fn counts(&self) -> (usize, usize) {
         let verified = self.peers.iter().filter(|peer| peer.verified);

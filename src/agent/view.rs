@@ -25,15 +25,8 @@ pub enum View {
 
 /// Writes the view to stdout, as JSON if `json`.
 pub fn show(paths: &Paths, view: View, json: bool) -> Result<(), Failure> {
-    let mut document = read(paths)?;
     let now = node::now();
-    let runtime = Builder::new_current_thread().enable_all().build();
-    let runtime = runtime
-        .map_err(|error| Failure::internal(format!("unable to look at the device: {error}; nothing was changed")))?;
-    match runtime.block_on(observe(&mut document, now)) {
-        Ok(()) | Err(wg::Error::Absent(_)) => {}
-        Err(error) => warn!("unable to look at {}: {error}; this is what was seen last", document.own.interface),
-    }
+    let document = look(paths, now)?;
     if json {
         let text = serde_json::to_string_pretty(&document).map_err(|error| Failure::internal(error.to_string()))?;
         return say(&(text + "\n"));
@@ -42,6 +35,29 @@ pub fn show(paths: &Paths, view: View, json: bool) -> Result<(), Failure> {
         View::Peers => peers(&document, now),
         View::Status => status(&document, now),
     })
+}
+
+/// Writes in a line how this node is in the mesh; fails if it is not.
+pub fn check(paths: &Paths) -> Result<(), Failure> {
+    let document = look(paths, node::now())?;
+    let (config, _) = node::configuration(paths)?;
+    match document.mesh(config.discovery.bootstrap == Some(true)) {
+        Ok(text) => say(&(text + "\n")),
+        Err(cause) => Err(Failure { code: 1, text: format!("unable to reach the mesh: {cause}") }),
+    }
+}
+
+/// The last report, with what the device says this moment.
+fn look(paths: &Paths, now: u64) -> Result<Document, Failure> {
+    let mut document = read(paths)?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Failure::internal(format!("unable to look at the device: {error}; nothing was changed")))?;
+    match runtime.block_on(observe(&mut document, now)) {
+        Ok(()) | Err(wg::Error::Absent(_)) => {}
+        Err(error) => warn!("unable to look at {}: {error}; this is what was seen last", document.own.interface),
+    }
+    Ok(document)
 }
 
 async fn observe(document: &mut Document, now: u64) -> Result<(), wg::Error> {
@@ -254,6 +270,25 @@ mod tests {
              alone      asking 10.0.0.1:7946, node1\n"
         ));
         assert_eq!(peers(&alone, 0), "no peers\n");
+    }
+
+    #[test]
+    fn a_node_says_whether_it_is_in_the_mesh() {
+        let mut node = document();
+        assert_eq!(node.mesh(false).unwrap(), "10.42.133.224 on wg0, 1 of 1 peers connected");
+        node.peers[0].connected = false;
+        assert_eq!(node.mesh(true).unwrap_err(), "no tunnel to any of 1 peers; is udp open between the nodes?");
+        // One that does not answer is no reason to call this node broken.
+        node.peers[0].status = "failed".to_owned();
+        assert_eq!(node.mesh(false).unwrap(), "10.42.133.224 on wg0, 0 of 0 peers connected");
+        node.asking = vec!["10.0.0.1:7946".to_owned()];
+        assert!(node.mesh(true).is_ok());
+        assert_eq!(
+            node.mesh(false).unwrap_err(),
+            "no verified peer is alive, and 10.0.0.1:7946 does not answer; 'node-agent peers' says why one stays out"
+        );
+        node.own.mode = "absent".to_owned();
+        assert_eq!(node.mesh(true).unwrap_err(), "wg0 is not there; look at the unit wg0");
     }
 
     #[test]
