@@ -59,7 +59,7 @@ pub fn stamp(millis: u64) -> String {
 
 /// Year, month and day of the Gregorian calendar, `days` after 1970-01-01. Years are counted from March, so that the
 /// leap day is the last of its year; an era is 400 years, 146,097 days.
-fn date(days: u64) -> (u64, u64, u64) {
+pub(super) fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;

@@ -1,6 +1,7 @@
 //! What people and other processes ask of PID 1, and what it answers: signals in, a status document out. Pure: values in,
 //! values out; no clock, file, socket, thread, randomness or `unsafe`.
 
+pub mod calendar;
 pub mod change;
 pub mod columns;
 pub mod consumption;
@@ -14,6 +15,7 @@ pub mod request;
 pub mod show;
 pub mod signal;
 pub mod status;
+pub mod systemd;
 pub mod usage;
 pub mod wrap;
 

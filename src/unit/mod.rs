@@ -16,6 +16,7 @@ mod draft;
 pub mod duration;
 mod ends;
 pub mod event;
+pub mod excerpt;
 pub mod finish;
 pub mod give_up;
 pub mod graph;

@@ -24,6 +24,26 @@ pub(super) const SWITCHED_OFF: &str = "switched off in the table";
 pub(super) const NOT_SKIPPED: &str = "its `when` holds now";
 pub(super) const REMOVED: &str = "removed from the table";
 
+/// How far a stop has come.
+pub const STOP_RUNS: &str = "its stop command runs";
+/// The same, after SIGKILL.
+pub const KILLED: &str = "it was killed";
+/// The same, after the end of the main process.
+pub const FINISH_RUNS: &str = "its finish command runs";
+/// The same, after that took too long.
+pub const FINISH_KILLED: &str = "its finish command was killed";
+
+/// How a failure begins that no end of a process says.
+pub const NO_PROCESS: &str = "no process could be made";
+/// The same, of what never was ready.
+pub const NOT_READY: &str = "it was not ready within";
+/// The same, of what was silent.
+pub const NO_WATCHDOG: &str = "it sent no WATCHDOG=1 for";
+/// The same, of what asked for it.
+pub const TRIGGERED: &str = "it asked for its end (WATCHDOG=trigger)";
+/// The same, of what is not tried again.
+pub const GAVE_UP: &str = "gave up after";
+
 pub(super) fn up(unit: &Unit, pid: Pid, after: Duration) -> String {
     format!("{} is up after {} (pid {})", unit.name, span(after), pid.0)
 }
@@ -165,14 +185,14 @@ pub(super) fn cause(unit: &Unit, why: &Why) -> String {
     match why {
         Why::Ended(how) => format!("it {}", ending(*how)),
         Why::EarlyEnd(how) => format!("it {} before it was ready", ending(*how)),
-        Why::Fork(errno) => format!("no process could be made: {}", errno_text(*errno)),
+        Why::Fork(errno) => format!("{NO_PROCESS}: {}", errno_text(*errno)),
         Why::Exec(error) => not_become(&unit.attributes, *error),
-        Why::StartTimeout(limit) => format!("it was not ready within {}", span(*limit)),
-        Why::Watchdog(Some(limit)) => format!("it sent no WATCHDOG=1 for {}", span(*limit)),
-        Why::Watchdog(None) => "it asked for its end (WATCHDOG=trigger)".to_owned(),
+        Why::StartTimeout(limit) => format!("{NOT_READY} {}", span(*limit)),
+        Why::Watchdog(Some(limit)) => format!("{NO_WATCHDOG} {}", span(*limit)),
+        Why::Watchdog(None) => TRIGGERED.to_owned(),
         Why::GaveUp { after, within, last } => {
             let failures = if *after == 1 { "failure" } else { "failures" };
-            format!("gave up after {after} {failures} in {}: {}", short(*within), cause(unit, last))
+            format!("{GAVE_UP} {after} {failures} in {}: {}", short(*within), cause(unit, last))
         }
     }
 }
@@ -302,11 +322,11 @@ impl Machine {
             State::Starting { .. } => Some("not ready yet".to_owned()),
             State::Stopping(stop) => Some(
                 match stop.step {
-                    Step::Command(_) => "its stop command runs",
+                    Step::Command(_) => STOP_RUNS,
                     Step::Signalled => "the stop signal was sent",
-                    Step::Killed(_) => "it was killed",
-                    Step::Finish(_) => "its finish command runs",
-                    Step::FinishKilled(_) => "its finish command was killed",
+                    Step::Killed(_) => KILLED,
+                    Step::Finish(_) => FINISH_RUNS,
+                    Step::FinishKilled(_) => FINISH_KILLED,
                 }
                 .to_owned(),
             ),
