@@ -19,6 +19,16 @@ pub(super) struct Typed {
 impl Typed {
     /// Divides `words`, which follow the name `name` of `command`; else what is wrong with them.
     pub fn read(command: &Command, name: &str, words: impl Iterator<Item = OsString>) -> Result<Typed, String> {
+        let typed = Typed::divided(command.options, name, words)?;
+        if typed.help { Ok(typed) } else { typed.fitting(command, name) }
+    }
+
+    /// Divides `words`, which follow `name`, where there are these `options`; else what is wrong with them.
+    pub fn divided(
+        options: &'static [Flag],
+        name: &str,
+        words: impl Iterator<Item = OsString>,
+    ) -> Result<Typed, String> {
         let (mut typed, mut words) = (Typed::default(), words);
         while let Some(word) = words.next() {
             match word.as_bytes() {
@@ -28,7 +38,12 @@ impl Typed {
                     break;
                 }
                 [b'-', _, ..] => {
-                    let (flag, attached) = option(command, &word).ok_or_else(|| no_option(command, name, &word))?;
+                    let mut word = word;
+                    while let Some((letter, rest)) = bundle(options, &word) {
+                        typed.options.push((letter, None));
+                        word = rest;
+                    }
+                    let (flag, attached) = option(options, &word).ok_or_else(|| no_option(options, name, &word))?;
                     let value = match flag.value {
                         Value::None if attached.is_some() => return Err(format!("{name} takes no {word:?}")),
                         Value::None | Value::May(_) => attached,
@@ -39,7 +54,7 @@ impl Typed {
                 _ => typed.operands.push(word),
             }
         }
-        typed.fitting(command, name)
+        Ok(typed)
     }
 
     /// Whether this option, called by its first name, was typed.
@@ -51,6 +66,12 @@ impl Typed {
     pub fn value(&self, option: &str) -> Option<&OsStr> {
         let last = self.options.iter().rev().find(|(name, _)| *name == option);
         last.map(|(_, value)| value.as_deref().unwrap_or_default())
+    }
+
+    /// Every value of this option, called by its first name, in order.
+    pub fn values(&self, option: &str) -> impl Iterator<Item = String> {
+        let all = self.options.iter().filter(move |(name, _)| *name == option);
+        all.map(|(_, value)| value.as_deref().unwrap_or_default().to_string_lossy().into_owned())
     }
 
     /// The first operand; empty if there is none.
@@ -100,14 +121,13 @@ impl Typed {
 }
 
 /// The option that `word` begins with or is, and what is attached to it: `--name=value`, `-nVALUE`.
-fn option(command: &Command, word: &OsStr) -> Option<(&'static Flag, Option<OsString>)> {
+fn option(options: &'static [Flag], word: &OsStr) -> Option<(&'static Flag, Option<OsString>)> {
     let bytes = word.as_bytes();
     let (name, mut attached) = match bytes.iter().position(|byte| *byte == b'=') {
         Some(at) if bytes.starts_with(b"--") => (bytes.get(..at)?, bytes.get(at + 1..)),
         _ => (bytes, None),
     };
-    let called =
-        |name: &[u8]| command.options.iter().find(|flag| flag.names.iter().any(|known| known.as_bytes() == name));
+    let called = |name: &[u8]| options.iter().find(|flag| flag.names.iter().any(|known| known.as_bytes() == name));
     let flag = match (called(name), bytes) {
         (Some(flag), _) => flag,
         (None, [b'-', letter, rest @ ..]) if *letter != b'-' => {
@@ -119,8 +139,18 @@ fn option(command: &Command, word: &OsStr) -> Option<(&'static Flag, Option<OsSt
     Some((flag, attached.map(|value| OsString::from_vec(value.to_vec()))))
 }
 
-fn no_option(command: &Command, name: &str, word: &OsStr) -> String {
-    let names = command.options.iter().flat_map(|flag| flag.names).copied();
+/// The first letter of a bundle such as `-fn5`, where it is an option without a value, by its first name; and the rest.
+fn bundle(options: &'static [Flag], word: &OsStr) -> Option<(&'static str, OsString)> {
+    let [b'-', letter, rest @ ..] = word.as_bytes() else { return None };
+    let (b'a'..=b'z' | b'A'..=b'Z', [b'a'..=b'z' | b'A'..=b'Z', ..]) = (letter, rest) else { return None };
+    let whole = options.iter().any(|flag| flag.names.iter().any(|name| name.as_bytes() == word.as_bytes()));
+    let (flag, _) = option(options, OsStr::from_bytes(&[b'-', *letter])).filter(|_| !whole)?;
+    let first = flag.names.first().filter(|_| flag.value == Value::None)?;
+    Some((first, OsString::from_vec([b"-", rest].concat())))
+}
+
+fn no_option(options: &'static [Flag], name: &str, word: &OsStr) -> String {
+    let names = options.iter().flat_map(|flag| flag.names).copied();
     let text = word.to_string_lossy();
     let typed = text.split('=').next().unwrap_or_default();
     let meant = Some(typed).filter(|typed| typed.len() > 2).and_then(|typed| suggest::nearest(typed, names));
@@ -152,6 +182,11 @@ mod tests {
         assert_eq!(logs.value("-n"), Some(OsStr::new("7")));
         assert_eq!(logs.value("--root"), Some(OsStr::new("/r")));
         assert!(logs.has("-f") && !logs.has("--pid"));
+        let bundle = typed("logs -fn5 web").expect("typed well");
+        assert_eq!(
+            (bundle.has("-f"), bundle.value("-n"), bundle.units()),
+            (true, Some(OsStr::new("5")), vec!["web".to_owned()])
+        );
         let start = typed("start --wait a --wait=5").expect("typed well");
         assert_eq!((start.units(), start.value("--wait")), (vec!["a".to_owned()], Some(OsStr::new("5"))));
         assert!(typed("start --bad --help").is_err());
@@ -164,6 +199,7 @@ mod tests {
         for (text, mistake) in [
             ("status --jsno", "status takes no \"--jsno\" (did you mean \"--json\"?)"),
             ("status -j", "status takes no \"-j\""),
+            ("logs -fx web", "logs takes no \"-x\""),
             ("status --json=1", "status takes no \"--json=1\""),
             ("start", "start needs the name of a unit"),
             ("logs ../../etc/shadow", "\"../../etc/shadow\" is no name of a unit"),
