@@ -30,6 +30,9 @@ for program in clusteros-init logd initctl node-agent; do
     [ -x "$bin/$program" ] || fail "unable to find $program in $bin: no such program; run cargo build --release"
     cp "$bin/$program" "$out/usr/bin/$program"
 done
+for habit in systemctl journalctl; do
+    ln "$out/usr/bin/initctl" "$out/usr/bin/$habit"
+done
 ln -s clusteros-init "$out/usr/bin/init"
 ln -s usr/bin/clusteros-init "$out/init"
 

@@ -2,5 +2,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    clusteros_init::ctl::run(std::env::args_os().skip(1))
+    clusteros_init::ctl::run(std::env::args_os())
 }

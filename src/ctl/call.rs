@@ -65,6 +65,8 @@ pub(super) struct Demand {
     pub units: Vec<String>,
     /// How long to wait for the outcome, if at all.
     pub wait: Option<Duration>,
+    /// What is done is not said.
+    pub quiet: bool,
     pub of: Whom,
 }
 
@@ -152,7 +154,8 @@ pub(super) fn request(wish: Wish, typed: &Typed) -> Result<Call, String> {
             text.and_then(|text| text.parse().ok()).map(Duration::from_secs).ok_or("--wait needs a number of seconds")
         }
     });
-    Ok(Call::Request(Demand { wish, units: typed.units(), wait: wait.transpose()?, of: Whom::somebody(typed)? }))
+    let wait = wait.transpose()?;
+    Ok(Call::Request(Demand { wish, units: typed.units(), wait, quiet: false, of: Whom::somebody(typed)? }))
 }
 
 /// `reload`: of units, or of the table.
@@ -243,7 +246,7 @@ mod tests {
         assert_eq!(words("check --root /r a.toml -- -b"), Ok(Call::Check { root: "/r".into(), files }));
         let demand = |wish, wait, of| {
             let units = vec!["a".to_owned(), "b".to_owned()];
-            Ok(Call::Request(Demand { wish, units, wait, of }))
+            Ok(Call::Request(Demand { wish, units, wait, quiet: false, of }))
         };
         assert_eq!(words("start a b a"), demand(Wish::Start, None, Whom::default()));
         assert_eq!(words("reload a b"), demand(Wish::Reload, None, Whom::default()));

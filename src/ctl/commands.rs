@@ -303,7 +303,7 @@ Prints the page of a program, or of the unit table, in roff: initctl man units |
 page of initctl.",
         options: &[],
         operands: Operands::Word {
-            label: "initctl|clusteros-init|logd|units",
+            label: "initctl|clusteros-init|logd|units|systemctl|journalctl",
             words: || PAGES.map(|(name, ..)| name).to_vec(),
             needed: false,
         },

@@ -1,5 +1,7 @@
 //! `initctl logs`: the lines of units, from their files.
 
+use std::cmp::Ordering;
+use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, AsRawFd};
@@ -15,7 +17,7 @@ use super::previous::{before, starts};
 use super::reel::{Entry, Reel, names};
 use super::typed::Typed;
 use super::{put, reason};
-use crate::control::line::tamed;
+use crate::control::line::{stamp, tamed};
 use crate::sys::Errno;
 use crate::sys::poll::Wait;
 use crate::unit::suggest;
@@ -33,7 +35,26 @@ pub(super) struct Wanted {
     pub previous: bool,
     /// How many of the last lines; `u64::MAX` is all.
     pub count: u64,
+    pub range: Range,
+    /// As `journalctl` shows it; none: as `initctl logs` does.
+    pub journal: Option<Journal>,
     pub of: Whom,
+}
+
+/// When lines that are shown were written, in milliseconds of Unix time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Range {
+    pub since: Option<u64>,
+    pub until: Option<u64>,
+}
+
+/// What `journalctl` does otherwise: a unit that wrote nothing is no mistake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Journal {
+    /// The text alone, without time and name.
+    pub cat: bool,
+    /// That there is nothing to show is not said.
+    pub quiet: bool,
 }
 
 impl Wanted {
@@ -44,12 +65,16 @@ impl Wanted {
         match (previous, follow, names.is_empty()) {
             (true, true, _) => Err("logs takes either --previous or --follow".to_owned()),
             (true, _, true) => Err("--previous needs the name of a unit".to_owned()),
-            _ => Ok(Wanted { names, follow, previous, count, of: Whom::read(typed)? }),
+            _ => {
+                let (range, journal, of) = (Range::default(), None, Whom::read(typed)?);
+                Ok(Wanted { names, follow, previous, count, range, journal, of })
+            }
         }
     }
 }
 
-fn count(value: &OsStr) -> Result<u64, String> {
+/// The value of `-n`.
+pub(super) fn count(value: &OsStr) -> Result<u64, String> {
     match value.to_str() {
         Some("all") => Some(u64::MAX),
         Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
@@ -85,13 +110,15 @@ struct Show {
     reels: Vec<Reel>,
     /// Whether a terminal shows it.
     tame: bool,
+    /// Whether a line was shown.
+    begun: bool,
 }
 
 impl Show {
     fn open(wanted: Wanted) -> Result<Show, Stop> {
         let folder = folder(&wanted.of);
         let tame = io::stdout().is_terminal();
-        let mut show = Show { wanted, folder, watch: None, reels: Vec::new(), tame };
+        let mut show = Show { wanted, folder, watch: None, reels: Vec::new(), tame, begun: false };
         if show.wanted.follow {
             // Before anything is read, so that nothing that comes after it is missed.
             show.watch = Some(show.watch().map_err(|errno| show.unable(&errno.into()))?);
@@ -100,7 +127,7 @@ impl Show {
         let all = if show.wanted.names.is_empty() { &known } else { &show.wanted.names };
         for name in all {
             let reel = Reel::open(&show.folder, name).map_err(|cause| show.unable(&cause))?;
-            if reel.is_empty() {
+            if reel.is_empty() && show.wanted.journal.is_none() {
                 let (folder, next) = (show.folder.display(), advice(name, &known));
                 if !show.wanted.follow {
                     let text = format!("unable to show the lines of {name}: none are kept in {folder}; {next}");
@@ -121,12 +148,17 @@ impl Show {
     }
 
     fn run(&mut self) -> Result<(), Stop> {
-        let mut left = 0;
-        for index in 0..self.reels.len() {
-            let count = self.wanted.count;
-            left += self.with(index, |reel| reel.keep_last(count))?;
+        let mut skip = 0;
+        if self.wanted.range == Range::default() {
+            let mut left = 0;
+            for index in 0..self.reels.len() {
+                let count = self.wanted.count;
+                left += self.with(index, |reel| reel.keep_last(count))?;
+            }
+            skip = left.saturating_sub(self.wanted.count);
+        } else {
+            self.within()?;
         }
-        let mut skip = left.saturating_sub(self.wanted.count);
         loop {
             self.drain(&mut skip)?;
             if !self.wait()? {
@@ -135,13 +167,53 @@ impl Show {
             self.renew()?;
         }
         // What has no end yet gets none that we would see.
+        let range = self.wanted.range;
         let ends: Vec<(usize, Entry)> =
             self.reels.iter_mut().enumerate().filter_map(|(index, reel)| Some((index, reel.entry()?))).collect();
         let mut page = Vec::new();
-        for (index, entry) in ends {
+        for (index, entry) in ends.into_iter().filter(|(_, entry)| range.has(&entry.time)) {
             self.format(index, &entry, &mut page);
         }
+        if !self.begun && !self.wanted.follow && self.wanted.journal.is_some_and(|journal| !journal.quiet) {
+            page.extend_from_slice(b"-- No entries --\n");
+        }
         put(&page).map_err(Stop::Code)
+    }
+
+    /// Shows the last lines of those that are within the range.
+    fn within(&mut self) -> Result<(), Stop> {
+        let range = self.wanted.range;
+        let most = usize::try_from(self.wanted.count).unwrap_or(usize::MAX);
+        let mut lines = VecDeque::new();
+        let mut page = Vec::with_capacity(PAGE);
+        while let Some((index, entry)) = self.next()? {
+            if !range.has(&entry.time) {
+                continue;
+            }
+            if most == usize::MAX {
+                self.format(index, &entry, &mut page);
+                self.full(&mut page)?;
+                continue;
+            }
+            lines.push_back((index, entry));
+            if lines.len() > most {
+                lines.pop_front();
+            }
+        }
+        for (index, entry) in &lines {
+            self.format(*index, entry, &mut page);
+            self.full(&mut page)?;
+        }
+        put(&page).map_err(Stop::Code)
+    }
+
+    /// Writes what was gathered, if it is enough.
+    fn full(&self, page: &mut Vec<u8>) -> Result<(), Stop> {
+        if page.len() >= PAGE {
+            put(page).map_err(Stop::Code)?;
+            page.clear();
+        }
+        Ok(())
     }
 
     /// Shows what was written before the last starts.
@@ -168,40 +240,41 @@ impl Show {
     /// Shows every whole line that is there, by time, but not the first `skip` of them.
     fn drain(&mut self, skip: &mut u64) -> Result<(), Stop> {
         let mut page = Vec::with_capacity(PAGE);
-        loop {
-            let mut first: Option<(Vec<u8>, usize)> = None;
-            for index in 0..self.reels.len() {
-                let time = self.with(index, |reel| Ok(reel.head()?.map(|entry| entry.time.clone())))?;
-                if let Some(time) = time
-                    && first.as_ref().is_none_or(|(earliest, _)| time < *earliest)
-                {
-                    first = Some((time, index));
-                }
-            }
-            let Some((index, entry)) = first.and_then(|(_, index)| Some((index, self.reels.get_mut(index)?.take()?)))
-            else {
-                break;
-            };
+        while let Some((index, entry)) = self.next()? {
             if *skip > 0 {
                 *skip -= 1;
                 continue;
             }
             self.format(index, &entry, &mut page);
-            if page.len() >= PAGE {
-                put(&page).map_err(Stop::Code)?;
-                page.clear();
-            }
+            self.full(&mut page)?;
         }
         put(&page).map_err(Stop::Code)
     }
 
-    fn format(&self, index: usize, entry: &Entry, page: &mut Vec<u8>) {
-        if self.wanted.names.len() != 1 {
+    /// The next whole line by time, and whose it is.
+    fn next(&mut self) -> Result<Option<(usize, Entry)>, Stop> {
+        let mut first: Option<(Vec<u8>, usize)> = None;
+        for index in 0..self.reels.len() {
+            let time = self.with(index, |reel| Ok(reel.head()?.map(|entry| entry.time.clone())))?;
+            if let Some(time) = time
+                && first.as_ref().is_none_or(|(earliest, _)| time < *earliest)
+            {
+                first = Some((time, index));
+            }
+        }
+        Ok(first.and_then(|(_, index)| Some((index, self.reels.get_mut(index)?.take()?))))
+    }
+
+    fn format(&mut self, index: usize, entry: &Entry, page: &mut Vec<u8>) {
+        self.begun = true;
+        let cat = self.wanted.journal.is_some_and(|journal| journal.cat);
+        if self.wanted.names.len() != 1 && !cat {
             let width = self.reels.iter().map(|reel| reel.name.len()).max().unwrap_or(0);
             let name = self.reels.get(index).map_or("", |reel| &reel.name);
             page.extend_from_slice(format!("{name:width$} | ").as_bytes());
         }
         let text = entry.text.strip_suffix(b"\n").unwrap_or(&entry.text);
+        let text = if cat { text.strip_prefix(entry.time.as_slice()).unwrap_or(text).trim_ascii_start() } else { text };
         if self.tame {
             tamed(text.strip_suffix(b"\r").unwrap_or(text), page);
         } else {
@@ -284,7 +357,17 @@ pub(super) fn tail(of: &Whom, unit: &str, count: u64) -> Vec<String> {
     read().unwrap_or_default()
 }
 
-fn folder(of: &Whom) -> PathBuf {
+impl Range {
+    /// Whether a line that was written at `time`, as a file has it, is within.
+    fn has(self, time: &[u8]) -> bool {
+        let within =
+            |limit: Option<u64>, past: Ordering| limit.is_none_or(|limit| time.cmp(stamp(limit).as_bytes()) != past);
+        within(self.since, Ordering::Less) && within(self.until, Ordering::Greater)
+    }
+}
+
+/// Where the files of a node's units are.
+pub(super) fn folder(of: &Whom) -> PathBuf {
     of.root().join("var/log/cluster-os")
 }
 
@@ -300,7 +383,7 @@ fn advice(name: &str, known: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::call::Call;
-    use super::{Wanted, Whom};
+    use super::{Range, Wanted, Whom};
 
     fn words(text: &str) -> Result<Wanted, String> {
         match Call::parse(format!("logs {text}").split_whitespace().map(Into::into))? {
@@ -311,13 +394,24 @@ mod tests {
 
     #[test]
     fn calls() {
-        let none = Wanted { names: vec![], follow: false, previous: false, count: 100, of: Whom::default() };
+        let range = Range::default();
+        let none = Wanted {
+            names: vec![],
+            follow: false,
+            previous: false,
+            count: 100,
+            range,
+            journal: None,
+            of: Whom::default(),
+        };
         assert_eq!(words(""), Ok(none));
         let all = Wanted {
             names: vec!["web".to_owned(), "db".to_owned()],
             follow: true,
             previous: false,
             count: u64::MAX,
+            range,
+            journal: None,
             of: Whom { pid: Some(7), root: Some("/r".into()) },
         };
         assert_eq!(words("-f web --lines=all db --pid 7 --root /r web"), Ok(all));

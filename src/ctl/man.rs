@@ -1,16 +1,26 @@
 //! The man pages, made from the tables that the programs go by.
 
 use super::code::CODES;
-use super::commands::{COMMANDS, Command};
+use super::commands::{COMMANDS, Command, Flag};
+use super::habits::missing::{self, Missing};
+use super::habits::systemctl::{OPTIONS, VERBS};
+use super::habits::{journalctl, page as habits};
 use super::page::{spelled, usage};
+use crate::control::systemd::{self, property};
 use crate::control::{signal, usage as init};
 use crate::unit::duration::HOW;
 use crate::unit::keys::KEYS;
 use crate::unit::{Signal, signal as names};
 
 /// The pages: what `initctl man` calls them, and their names and sections.
-pub(super) const PAGES: [(&str, &str, u8); 4] =
-    [("initctl", "initctl", 1), ("clusteros-init", "clusteros-init", 8), ("logd", "logd", 8), ("units", "units", 5)];
+pub(super) const PAGES: [(&str, &str, u8); 6] = [
+    ("initctl", "initctl", 1),
+    ("clusteros-init", "clusteros-init", 8),
+    ("logd", "logd", 8),
+    ("units", "units", 5),
+    ("systemctl", "systemctl", 1),
+    ("journalctl", "journalctl", 1),
+];
 
 /// The page with this name in roff; that of initctl if there is none.
 pub(super) fn page(name: &str) -> String {
@@ -18,6 +28,8 @@ pub(super) fn page(name: &str) -> String {
         "clusteros-init" => of_init(),
         "logd" => of_logd(),
         "units" => of_units(),
+        "systemctl" => of_systemctl(),
+        "journalctl" => of_journalctl(),
         _ => of_initctl(),
     }
 }
@@ -240,4 +252,55 @@ fn of_units() -> String {
     roff.heading("EXAMPLES");
     roff.example("[unit.database]\nexec  = [\"postgres\", \"-D\", \"/data\"]\nready = \"notify\"\n\n[unit.web]\nexec  = [\"web-server\"]\nneeds = [\"database\"]");
     roff.others("units")
+}
+
+fn of_systemctl() -> String {
+    let mut roff = Roff::new("systemctl", "initctl in systemd's words");
+    roff.heading("SYNOPSIS");
+    roff.line("\\fBsystemctl\\fR [OPTION...] COMMAND [UNIT...]");
+    roff.heading("DESCRIPTION");
+    roff.paragraph(habits::SYSTEMCTL);
+    roff.heading("COMMANDS");
+    for verb in VERBS {
+        roff.tagged(&habits::usage(verb), verb.text);
+    }
+    roff.heading("OPTIONS");
+    options(&mut roff, OPTIONS);
+    roff.heading("PROPERTIES");
+    let of_unit: Vec<&str> = property::UNIT.iter().map(|(name, _)| *name).collect();
+    let of_node: Vec<&str> = property::NODE.iter().map(|(name, _)| *name).collect();
+    roff.paragraph(&format!("Of a unit: {}.", of_unit.join(", ")));
+    roff.paragraph(&format!("Of the node: {}.", of_node.join(", ")));
+    roff.heading("WHAT IS NOT HERE");
+    absent(&mut roff, &[missing::COMMANDS, missing::OPTIONS]);
+    roff.heading("EXIT STATUS");
+    roff.codes(systemd::CODES);
+    roff.others("systemctl")
+}
+
+fn of_journalctl() -> String {
+    let mut roff = Roff::new("journalctl", "initctl logs in systemd's words");
+    roff.heading("SYNOPSIS");
+    roff.line("\\fBjournalctl\\fR [OPTION...]");
+    roff.heading("DESCRIPTION");
+    roff.paragraph(habits::JOURNALCTL);
+    roff.heading("OPTIONS");
+    options(&mut roff, journalctl::OPTIONS);
+    roff.heading("WHAT IS NOT HERE");
+    absent(&mut roff, &[missing::LOG_OPTIONS]);
+    roff.heading("EXIT STATUS");
+    roff.codes(journalctl::CODES);
+    roff.others("journalctl")
+}
+
+fn options(roff: &mut Roff, options: &[Flag]) {
+    for flag in options {
+        roff.tagged(&spelled(flag), flag.text);
+    }
+}
+
+fn absent(roff: &mut Roff, tables: &[Missing]) {
+    for (names, instead) in tables.iter().copied().flatten() {
+        roff.tagged(&names.join(", "), instead);
+    }
 }

@@ -8,6 +8,7 @@ mod commands;
 mod completions;
 mod document;
 mod draw;
+mod habits;
 mod logs;
 mod look;
 mod man;
@@ -32,8 +33,18 @@ use crate::unit::manual;
 use call::Call;
 use code::{NO, OK, USAGE};
 
-/// Runs `initctl` with these arguments (without the program's name). The exit codes are those of `code.rs`.
+/// Runs `initctl` with these arguments, the first of which is the name that it was called by: `systemctl` and `journalctl` are
+/// two programs that it can be. The exit codes are those of `code.rs`; of these two, systemd's.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments;
+    let called = arguments.next().unwrap_or_default();
+    match habits::run(&called, &mut arguments) {
+        Some(code) => ExitCode::from(code),
+        None => own(arguments),
+    }
+}
+
+fn own(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     crate::say::start("initctl", Target::Stderr, LevelFilter::Info);
     let code = match Call::parse(arguments) {
         Ok(Call::Help) => shown(&page::help()),

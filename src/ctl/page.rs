@@ -4,7 +4,7 @@ use super::code::CODES;
 use super::commands::{COMMANDS, Command, Flag, Operands, Value};
 
 /// How wide a page is.
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 /// The page of `initctl help`.
 pub(super) fn help() -> String {
@@ -70,12 +70,12 @@ pub(super) fn spelled(flag: &Flag) -> String {
     }
 }
 
-fn codes(page: &mut String, codes: &[(u8, &'static str)]) {
+pub(super) fn codes(page: &mut String, codes: &[(u8, &'static str)]) {
     rows(page, codes.iter().map(|(code, text)| (code.to_string(), *text)));
 }
 
 /// Two columns.
-fn rows(page: &mut String, rows: impl Iterator<Item = (String, &'static str)>) {
+pub(super) fn rows(page: &mut String, rows: impl Iterator<Item = (String, &'static str)>) {
     let rows: Vec<(String, &str)> = rows.collect();
     let width = rows.iter().map(|(left, _)| left.len()).max().unwrap_or(0);
     let rest = " ".repeat(width + 4);

@@ -91,11 +91,7 @@ fn foresee(of: &Whom) -> Result<u8, Unable> {
     let (_, reading) = Document::latest(of)?;
     let running = running(of, &reading.status)?;
     let root = of.root();
-    let paths = match &reading.status.table.file {
-        Some(file) => Ok(vec![root.join(file.strip_prefix('/').unwrap_or(file))]),
-        None => check::own(&root),
-    };
-    let texts = paths.and_then(|paths| check::texts(&paths));
+    let texts = paths(&root, &reading.status).and_then(|paths| check::texts(&paths));
     let texts = texts.map_err(|cause| {
         Unable::new(CONFIGURATION, format!("unable to read {cause}; a reload would change nothing"))
     })?;
@@ -107,9 +103,26 @@ fn foresee(of: &Whom) -> Result<u8, Unable> {
     Ok(print(&plan(&changes(&running, &table, &reading.status))).err().unwrap_or(OK))
 }
 
+/// The files that a reload would read.
+pub(super) fn paths(root: &Path, status: &Status) -> Result<Vec<PathBuf>, String> {
+    match &status.table.file {
+        Some(file) => Ok(vec![root.join(file.strip_prefix('/').unwrap_or(file))]),
+        None => check::own(root),
+    }
+}
+
 /// The table that runs, from the copy that PID 1 keeps of it.
-fn running(of: &Whom, status: &Status) -> Result<Table, Unable> {
-    let folder = of.root().join("run/cluster-os/table").join(status.generation.to_string());
+pub(super) fn running(of: &Whom, status: &Status) -> Result<Table, Unable> {
+    let texts = running_texts(of, status)?;
+    read(&texts).map_err(|_| {
+        let cause = "it is no table that this initctl knows; use the node's own";
+        Unable::new(NO, format!("unable to read {}: {cause}", published(of, status).display()))
+    })
+}
+
+/// The files of the table that runs, in order, by the names of the copies that PID 1 keeps of them.
+pub(super) fn running_texts(of: &Whom, status: &Status) -> Result<Vec<(String, String)>, Unable> {
+    let folder = published(of, status);
     let unable = |cause: String| Unable::new(NO, format!("unable to read {}: {cause}", folder.display()));
     let files = copies(&folder).map_err(|cause| {
         unable(match cause.kind() {
@@ -117,8 +130,11 @@ fn running(of: &Whom, status: &Status) -> Result<Table, Unable> {
             _ => format!("{}; is the node older than initctl?", reason(&cause)),
         })
     })?;
-    let texts = check::texts(&files).map_err(unable)?;
-    read(&texts).map_err(|_| unable("it is no table that this initctl knows; use the node's own".to_owned()))
+    check::texts(&files).map_err(unable)
+}
+
+fn published(of: &Whom, status: &Status) -> PathBuf {
+    of.root().join("run/cluster-os/table").join(status.generation.to_string())
 }
 
 fn copies(folder: &Path) -> io::Result<Vec<PathBuf>> {

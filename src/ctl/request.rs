@@ -123,7 +123,7 @@ impl<'a> Asking<'a> {
             Outcome::Sent => true,
             Outcome::Taken => self.demand.wait.is_some(),
             Outcome::Done(state) => {
-                if self.demand.wait.is_some() {
+                if self.demand.wait.is_some() && !self.demand.quiet {
                     done.push_str(&format!("{unit} is {state}\n"));
                 }
                 false

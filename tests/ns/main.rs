@@ -9,6 +9,8 @@ mod attributes;
 mod command;
 mod ending;
 mod endurance;
+#[cfg(feature = "ctl")]
+mod habits;
 mod lines;
 #[cfg(feature = "ctl")]
 mod person;

@@ -6,6 +6,8 @@ mod completions;
 mod ctl;
 mod golden;
 #[cfg(feature = "ctl")]
+mod habits;
+#[cfg(feature = "ctl")]
 mod logs;
 #[cfg(feature = "ctl")]
 mod man;

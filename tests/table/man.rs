@@ -8,7 +8,7 @@ use clusteros_init::unit::keys::KEYS;
 use crate::ctl::said;
 use crate::golden::assert_golden;
 
-const PAGES: [&str; 4] = ["initctl", "clusteros-init", "logd", "units"];
+const PAGES: [&str; 6] = ["initctl", "clusteros-init", "logd", "units", "systemctl", "journalctl"];
 
 #[test]
 fn the_pages() {
