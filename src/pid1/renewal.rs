@@ -4,6 +4,7 @@
 use std::ffi::{CString, OsString};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
+use std::time::Duration;
 
 use crate::control::Trial;
 use crate::sys::attire::Failure;
@@ -72,8 +73,12 @@ pub struct Renewal {
     pub call: Call,
     /// Where `logd` is, if there is one.
     pub logd: Option<String>,
-    /// None: there is no memory for a snapshot.
+    /// None: there is no memory for a snapshot yet.
     store: Option<Store>,
+    /// A fault is gone on from it.
+    armed: bool,
+    /// The last snapshot could not be kept.
+    lack: Option<Lack>,
     scribe: Scribe,
     text: String,
     /// The generation of the table whose files are in the store.
@@ -82,6 +87,15 @@ pub struct Renewal {
     /// The new program has said that it can go on.
     agreed: bool,
 }
+
+/// Why there is no snapshot of this moment, and when to try again.
+struct Lack {
+    errno: Errno,
+    again: Time,
+}
+
+/// From a snapshot that could not be kept to the next attempt: memory that is short is given back by then, or not.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
 
 /// A program that is asked whether it can go on.
 struct Asked {
@@ -105,16 +119,12 @@ impl Asked {
 impl Renewal {
     /// For a program that was called so. `store`: what it went on from, if it did.
     pub fn new(call: Call, logd: Option<String>, store: Option<Store>) -> Renewal {
-        let store = store.map_or_else(Store::new, Ok).inspect_err(|errno| {
-            log::warn!(
-                "unable to make memory for a snapshot: {}; a broken init reaps, and cannot be renewed",
-                errno.desc()
-            );
-        });
         Renewal {
             call,
             logd,
-            store: store.ok(),
+            store,
+            armed: false,
+            lack: None,
             scribe: Scribe::default(),
             text: String::new(),
             files: None,
@@ -135,35 +145,50 @@ impl Renewal {
 
     /// When [`Node::renew`] wants to be called at the latest.
     pub fn deadline(&self) -> Option<Time> {
-        self.trial.as_ref().and_then(|asked| asked.trial.deadline())
+        let trial = self.trial.as_ref().and_then(|asked| asked.trial.deadline());
+        trial.into_iter().chain(self.lack.as_ref().map(|lack| lack.again)).min()
     }
 }
 
 impl Node {
-    /// Keeps a snapshot of everything, from which the next program goes on.
+    /// Keeps a snapshot of everything, from which the next program goes on. Where that fails it is tried again, and a fault
+    /// before that makes a reaper.
     pub(super) fn keep(&mut self) {
-        let estate = self.estate();
-        let Renewal { store: Some(store), scribe, text, files, call, .. } = &mut self.renewal else { return };
+        let lack = self.write_snapshot().err().map(|errno| Lack { errno, again: time() + KEEP_AGAIN });
+        renewal::set_current(lack.is_none());
+        match (&lack, &self.renewal.lack) {
+            (Some(lack), None) => log::warn!(
+                "unable to keep a snapshot: {}; trying again, until then a broken init reaps and cannot be renewed",
+                lack.errno.desc()
+            ),
+            (None, Some(_)) => log::info!("a snapshot could be kept again"),
+            (None, None) | (Some(_), Some(_)) => {}
+        }
+        self.renewal.lack = lack;
+    }
+
+    fn write_snapshot(&mut self) -> Result<(), Errno> {
         drill::at(drill::Point::Keep);
+        if self.renewal.store.is_none() {
+            self.renewal.store = Some(Store::new()?);
+        }
+        let estate = self.estate();
+        let Renewal { store: Some(store), scribe, text, files, call, armed, .. } = &mut self.renewal else {
+            return Err(Errno::ENODATA);
+        };
         text.clear();
         scribe.write(&self.machine, text);
         write_estate(estate, self.machine.table(), text);
         let generation = self.report.generation();
         let stable = (*files != Some(generation)).then(|| stable(&self.source));
-        let first = files.is_none();
-        match store.keep(text.as_bytes(), stable.as_ref().map(String::as_bytes)) {
-            Ok(_) => *files = Some(generation),
-            Err(errno) => {
-                renewal::resume_with(None);
-                self.renewal.store = None;
-                log::warn!("unable to keep a snapshot: {}; a broken init reaps, and cannot be renewed", errno.desc());
-                return;
-            }
-        }
-        if first {
+        store.keep(text.as_bytes(), stable.as_ref().map(String::as_bytes))?;
+        *files = Some(generation);
+        if !*armed {
             store.arm();
             renewal::resume_with(Some(call.with(RESUME, store.as_raw_fd())));
+            *armed = true;
         }
+        Ok(())
     }
 
     /// Everything but the machine.
@@ -190,7 +215,8 @@ impl Node {
             ignored,
             wait: _,
             verdict: _,
-            renewal: Renewal { call, logd, store: _, scribe: _, text: _, files: _, trial: _, agreed: _ },
+            renewal:
+                Renewal { call, logd, store: _, scribe: _, text: _, files: _, trial: _, agreed: _, armed: _, lack: _ },
         } = self;
         let (entry, inherited) = outfit.given();
         let (cgroups, kills) = cgroups.estate();
@@ -248,10 +274,12 @@ impl Node {
         if !matches!(self.machine.phase(), Phase::Running) {
             return Err("the node is shutting down".to_owned());
         }
-        let Some(_) = &self.renewal.store else { return Err("there is no memory for a snapshot".to_owned()) };
         let text = |errno: Errno| errno.desc().to_owned();
         let mut store = Store::new().map_err(text)?;
         self.keep();
+        if let Some(lack) = &self.renewal.lack {
+            return Err(format!("no snapshot can be kept: {}", lack.errno.desc()));
+        }
         let files = stable(&self.source);
         store.keep(self.renewal.text.as_bytes(), Some(files.as_bytes())).map_err(text)?;
         let call = &self.renewal.call;
@@ -275,6 +303,9 @@ impl Node {
     /// Sees to a trial that is under way, and goes on as the new program once it has agreed. To be called between turns,
     /// when everything is done and said.
     pub(super) fn renew(&mut self) {
+        if self.renewal.lack.as_ref().is_some_and(|lack| time() >= lack.again) {
+            self.keep();
+        }
         if let Some(asked) = &mut self.renewal.trial {
             asked.hear();
             if asked.trial.is_late(time()) {
@@ -302,14 +333,18 @@ impl Node {
     /// Returns only when that fails.
     fn become_new_program(&mut self) -> Errno {
         self.keep();
+        if let Some(lack) = &self.renewal.lack {
+            return lack.errno;
+        }
         let mut open: Vec<RawFd> = self.estate().descriptors().collect();
         let Some(store) = &self.renewal.store else { return Errno::ENODATA };
         open.push(store.as_raw_fd());
         let (path, arguments) = (self.renewal.call.path.clone(), self.renewal.call.with(RESUME, store.as_raw_fd()));
         store.leave();
-        renewal::keep_open(&open, true);
-        let errno = renewal::become_program(&path, &arguments);
-        renewal::keep_open(&open, false);
+        let lent = renewal::keep_open(&open, true);
+        let errno = lent.err().unwrap_or_else(|| renewal::become_program(&path, &arguments));
+        // Where that fails, a child may inherit one: it is told nothing by that.
+        let _ = renewal::keep_open(&open, false);
         errno
     }
 }

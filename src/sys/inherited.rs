@@ -6,6 +6,8 @@ use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
+use super::twice;
+
 /// Takes the descriptor `number`, which this process was started with, and makes it close-on-exec.
 ///
 /// # Errors
@@ -18,10 +20,10 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: the number is not -1, and the borrow ends within this function, which does nothing but ask the kernel
     // about that number; a number that is not open is answered with EBADF.
     let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
-    if FdFlag::from_bits_retain(fcntl(borrowed, FcntlArg::F_GETFD)?).contains(FdFlag::FD_CLOEXEC) {
+    if FdFlag::from_bits_retain(twice(|| fcntl(borrowed, FcntlArg::F_GETFD))?).contains(FdFlag::FD_CLOEXEC) {
         return Err(Errno::EBADF.into());
     }
-    fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+    twice(|| fcntl(borrowed, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC)))?;
     // SAFETY: it is open, came through exec, and was not taken before (it was not close-on-exec), so nothing else in
     // this process owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })

@@ -43,7 +43,8 @@ pub fn is_child(pid: i32) -> bool {
     // SAFETY: all-zero is a valid siginfo_t for the kernel to write to.
     unsafe {
         let mut info: libc::siginfo_t = std::mem::zeroed();
-        libc::waitid(libc::P_PID, pid, &raw mut info, flags) == 0
+        // Only that one answer says that there is none.
+        libc::waitid(libc::P_PID, pid, &raw mut info, flags) == 0 || Errno::last() != Errno::ECHILD
     }
 }
 

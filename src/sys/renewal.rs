@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
 use super::signal::FAULTS;
 use super::store::note_fault;
@@ -12,6 +12,8 @@ use super::{Errno, check};
 /// freed. Null before they are.
 static REAPER: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
 static RESUME: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
+/// Whether there is a snapshot of this moment for them.
+static CURRENT: AtomicBool = AtomicBool::new(true);
 /// Where the line about a fault goes.
 static FAULT_OUTPUT: AtomicI32 = AtomicI32::new(2);
 /// Whose faults they are: not those of a child that has not become its program yet.
@@ -61,11 +63,14 @@ pub fn is_own(path: &CStr) -> bool {
 }
 
 /// Makes these descriptors stay open in the next program, or close again.
-pub fn keep_open(descriptors: &[RawFd], keep: bool) {
-    for fd in descriptors {
-        // SAFETY: sets a flag of a descriptor; one that is not open any more answers EBADF.
-        unsafe { libc::fcntl(*fd, libc::F_SETFD, if keep { 0 } else { libc::FD_CLOEXEC }) };
-    }
+///
+/// # Errors
+/// That one of them could not be changed; the others are.
+pub fn keep_open(descriptors: &[RawFd], keep: bool) -> Result<(), Errno> {
+    let flags = if keep { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: sets a flag of a descriptor; one that is not open any more answers EBADF.
+    let set = |fd: &RawFd| check(unsafe { libc::fcntl(*fd, libc::F_SETFD, flags) }.into()).map(drop);
+    descriptors.iter().map(set).fold(Ok(()), Result::and)
 }
 
 /// Runs the program `path` in this process: same pid, same children, same signal mask, our environment. Returns only when
@@ -99,7 +104,7 @@ pub fn renew() -> Errno {
         // SAFETY: ends a child that has not become its program, and runs nothing of ours.
         unsafe { libc::_exit(127) };
     }
-    let resume = RESUME.load(Ordering::Relaxed);
+    let resume = to_resume();
     if !resume.is_null() && note_fault(super::store::PANIC) {
         // SAFETY: made by `arguments`, never freed.
         unsafe { run_again(resume) };
@@ -114,7 +119,17 @@ pub fn renew() -> Errno {
 
 /// Whether there is a snapshot to go on from.
 pub fn resumes() -> bool {
-    !RESUME.load(Ordering::Relaxed).is_null()
+    !to_resume().is_null()
+}
+
+/// Whether the snapshot that [`resume_with`] leads to is of this moment; one of an earlier moment is not gone on from.
+pub fn set_current(current: bool) {
+    CURRENT.store(current, Ordering::Relaxed);
+}
+
+fn to_resume() -> *const *const c_char {
+    let list = RESUME.load(Ordering::Relaxed).cast_const();
+    if CURRENT.load(Ordering::Relaxed) { list } else { std::ptr::null() }
 }
 
 /// From now on our own program is run with these arguments after a fault; with none it becomes the reaper.
@@ -163,7 +178,7 @@ extern "C" fn on_fault(signal: libc::c_int, info: *const libc::siginfo_t, _conte
             libc::_exit(127);
         }
         let before = FAULTED.fetch_add(1, Ordering::Relaxed);
-        let resume = RESUME.load(Ordering::Relaxed);
+        let resume = to_resume();
         if before == 0 {
             say_fault(signal, !resume.is_null());
         }

@@ -150,7 +150,7 @@ impl Signals {
         let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
         // SAFETY: `mask` is a kernel signal set of 8 bytes; the new descriptor is owned by what is returned.
         unsafe {
-            let fd = check(libc::syscall(libc::SYS_signalfd4, -1, &raw const mask, SET_SIZE, flags))?;
+            let fd = super::twice(|| check(libc::syscall(libc::SYS_signalfd4, -1, &raw const mask, SET_SIZE, flags)))?;
             Ok(Signals(OwnedFd::from_raw_fd(RawFd::try_from(fd).map_err(|_| Errno::EBADF)?)))
         }
     }

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 
-use super::{Errno, check, memory};
+use super::{Errno, check, memory, twice};
 
 /// The first page. Its layout is a contract between versions, as the texts are.
 #[repr(C)]
@@ -105,11 +105,11 @@ impl Store {
         // SAFETY: asks about a number, and changes a flag of it.
         unsafe {
             let mut found: libc::stat = std::mem::zeroed();
-            check(libc::fstat(number, &raw mut found).into())?;
+            twice(|| check(libc::fstat(number, &raw mut found).into()))?;
             if found.st_mode & libc::S_IFMT != libc::S_IFREG || found.st_size < PAGE as libc::off_t {
                 return Err(Errno::EINVAL);
             }
-            check(libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC).into())?;
+            twice(|| check(libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC).into()))?;
         }
         // SAFETY: it is open, came with the process, and nothing else owns it.
         let mut store = Store::over(unsafe { OwnedFd::from_raw_fd(number) })?;
@@ -128,10 +128,9 @@ impl Store {
     fn over(file: OwnedFd) -> Result<Store, Errno> {
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);
         // SAFETY: a new mapping of a page that the file has.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, protection, flags, file.as_raw_fd(), 0) };
-        if at == libc::MAP_FAILED {
-            return Err(Errno::last());
-        }
+        let map = || unsafe { libc::mmap(std::ptr::null_mut(), PAGE, protection, flags, file.as_raw_fd(), 0) };
+        let mapped = |at: *mut libc::c_void| if at == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(at) };
+        let at = twice(|| mapped(map()))?;
         let head = NonNull::new(at.cast::<Head>()).ok_or(Errno::EFAULT)?;
         Ok(Store { file, head, number: 0, stable_half: 0, stable_length: 0, stable_sum: 0 })
     }
@@ -263,7 +262,9 @@ impl Store {
         while !rest.is_empty() {
             let place = libc::off_t::try_from(at).ok()?;
             // SAFETY: `rest` is writable for its length.
-            let got = unsafe { libc::pread(self.file.as_raw_fd(), rest.as_mut_ptr().cast(), rest.len(), place) };
+            let mut pread =
+                || unsafe { libc::pread(self.file.as_raw_fd(), rest.as_mut_ptr().cast(), rest.len(), place) };
+            let got = twice(|| check(pread() as libc::c_long)).ok()?;
             let got = usize::try_from(got).ok().filter(|got| *got > 0)?;
             at += got as u64;
             rest = rest.get_mut(got..)?;
