@@ -204,6 +204,7 @@ rung_boot() {
     programs && script tests/boot/run.sh
     results tests/mesh/machine.sh
     results tests/cgroup/machine.sh
+    results tests/chaos/machine.sh
     results tests/k3s/machine.sh
 }
 

@@ -70,6 +70,9 @@ pub fn read(folder: &Path, file: &str) -> String {
 /// Who is in an empty cgroup.
 pub const NOBODY: [i32; 0] = [];
 
+/// In sh: the tree as a container sees it, whose root is the cgroup that it is in.
+pub const MOUNTED: &str = "mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 1\n";
+
 pub struct Tree {
     pub path: PathBuf,
 }
@@ -86,11 +89,16 @@ impl Tree {
 
     /// A node in it, with a cgroup namespace and a mount of its own; `before`, in sh, comes before the node's init.
     pub fn node(&self, name: &str, table: &str, before: &str) -> Node {
-        self.start(name, table, "--cgroup", &format!("mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 1\n{before}"))
+        self.start(name, table, "--cgroup", &format!("{MOUNTED}{before}"))
     }
 
     /// A node in it, where `namespaces` are unshared and nothing is mounted at /sys/fs/cgroup when `before` begins.
     pub fn start(&self, name: &str, table: &str, namespaces: &str, before: &str) -> Node {
+        Plan::new(name).table(table).started_as(&self.entry(namespaces, before, "{}")).start()
+    }
+
+    /// As `sh` text that enters it so, and becomes `call`.
+    pub fn entry(&self, namespaces: &str, before: &str, call: &str) -> String {
         let folder = kit::directory("enter");
         let [outer, inner] = ["outer", "inner"].map(|script| folder.join(script));
         let cgroup = self.path.display();
@@ -100,7 +108,7 @@ impl Tree {
         );
         fs::write(&outer, enter).expect("a script");
         fs::write(&inner, format!("umount -l /sys/fs/cgroup\n{before}\nexec \"$@\"\n")).expect("a script");
-        Plan::new(name).table(table).started_as(&format!("sh {} {{}}", outer.display())).start()
+        format!("sh {} {call}", outer.display())
     }
 
     /// Takes back what a node gave to its units, so that another can enter.

@@ -2,9 +2,11 @@
 //! requests, re-exec, too few descriptors, too few processes, orphans, a logd that is killed. At the end nothing is lost:
 //! every unit is up, no zombie, no process that nobody knows, every numbered line exactly once, descriptors as before.
 //!
-//! `CHAOS` says for how many seconds (30), `CHAOS_SEED` with which dice; both are printed.
+//! `CHAOS` says for how many seconds (30), `CHAOS_SEED` with which dice; both are printed. `CHAOS_PATIENCE` says how many times
+//! longer than here the node may take to be whole again.
 //!
-//! Not shown: a wall clock that jumps, because a namespace has none of its own. PID 1 tells time by `CLOCK_BOOTTIME` alone.
+//! With `CHAOS_CLOCK` the wall clock jumps, too: by up to ten years, to and fro. A namespace has no such clock of its own, so
+//! that is for the machine of `tests/chaos/machine.sh`.
 
 #[path = "../sim/dice.rs"]
 #[expect(dead_code, reason = "dealt numbers are for others")]
@@ -36,11 +38,14 @@ const STOP: i32 = 19;
 /// From one blow to the next.
 const PACE: Duration = Duration::from_millis(12);
 /// After the last blow, on a busy host.
-const CALM: Duration = Duration::from_secs(120);
+fn calm() -> Duration {
+    let patience = std::env::var("CHAOS_PATIENCE").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(120) * patience.unwrap_or(1)
+}
 
 /// The table without a change, or with some.
 fn table(dice: Option<&mut Dice>) -> String {
-    let often = "backoff = \"10ms..200ms\"\nstop-timeout = \"3s\"\n";
+    let often = "backoff = \"10ms..200ms\"\nstop-timeout = \"10s\"\n";
     let mut units: Vec<String> = Vec::new();
     for at in 0..150 {
         let needs = if at >= 20 && at % 3 == 0 { format!("needs = [\"w{}\"]\n", at - 20) } else { String::new() };
@@ -75,7 +80,7 @@ fn table(dice: Option<&mut Dice>) -> String {
     for unit in &mut units {
         match dice.below(30) {
             0 => *unit = unit.replace("\"sleep\", \"1000\"", "\"sleep\", \"2000\""),
-            1 => *unit = unit.replace("stop-timeout = \"3s\"", "stop-timeout = \"2s\""),
+            1 => *unit = unit.replace("stop-timeout = \"10s\"", "stop-timeout = \"2s\""),
             2 => unit.push_str("description = \"another one\"\n"),
             3 => unit.push_str("enabled = false\n"),
             _ => {}
@@ -104,14 +109,19 @@ fn seen(node: &Node) -> Seen {
     Seen { generation: part(&text, "generation").parse().unwrap_or(0), units: units.collect() }
 }
 
-/// A cgroup (version 1) that holds the node, so that it can run out of processes; none where none can be made.
+/// A cgroup that holds the node, so that it can run out of processes; none where none can be made.
 struct Squeeze(Option<PathBuf>);
 
 impl Squeeze {
     fn new(node: &Node) -> Squeeze {
-        let folder = Path::new("/sys/fs/cgroup/pids").join(format!("clusteros-chaos-{}", node.pid));
-        let made =
-            fs::create_dir(&folder).is_ok() && fs::write(folder.join("cgroup.procs"), node.pid.to_string()).is_ok();
+        let root = Path::new("/sys/fs/cgroup");
+        // Version 1 has a tree of its own for processes; version 2 is told at the root who counts what.
+        let base = if root.join("pids").exists() { root.join("pids") } else { root.to_owned() };
+        drop(fs::write(base.join("cgroup.subtree_control"), "+pids"));
+        let folder = base.join(format!("clusteros-chaos-{}", node.pid));
+        let made = fs::create_dir(&folder).is_ok()
+            && folder.join("pids.max").exists()
+            && fs::write(folder.join("cgroup.procs"), node.pid.to_string()).is_ok();
         if !made {
             drop(fs::remove_dir(&folder));
             eprintln!("chaos: no pids cgroup can be made here: what too few processes do is not shown");
@@ -185,12 +195,20 @@ fn ask(node: &Node, seen: &Seen, unit: usize, wish: Wish) {
     let _ = queue(node.pid, SIGNAL, number(request, seen.generation));
 }
 
+/// Sets the wall clock to some time within ten years of 2027.
+fn jump(dice: &mut Dice) {
+    const TEN_YEARS: u64 = 315_360_000;
+    let then = 1_800_000_000 - TEN_YEARS + dice.below(2 * TEN_YEARS);
+    let done = Command::new("date").args(["-u", "-s", &format!("@{then}")]).output();
+    assert!(done.is_ok_and(|done| done.status.success()), "date -s @{then}");
+}
+
 /// One blow; what it was.
 fn strike(node: &Node, dice: &mut Dice, squeeze: &Squeeze, stopped: &mut BTreeSet<i32>) -> &'static str {
     let children = kit::children(node.pid);
     let victim = if children.is_empty() { 0 } else { children[dice.below(children.len() as u64) as usize] };
     let logd = |pid: &i32| kit::fact(*pid, "Name") == "logd";
-    match dice.below(200) {
+    match dice.below(204) {
         0..80 if victim > 1 && !logd(&victim) => {
             let _ = send(victim, KILL);
             "killed"
@@ -241,6 +259,10 @@ fn strike(node: &Node, dice: &mut Dice, squeeze: &Squeeze, stopped: &mut BTreeSe
         193..197 => {
             let _ = queue(node.pid, 10, 1);
             "status asked"
+        }
+        200..204 if std::env::var_os("CHAOS_CLOCK").is_some() => {
+            jump(dice);
+            "clock jumps"
         }
         _ => {
             let _ = send(node.pid, 28);
@@ -293,8 +315,8 @@ fn whole(node: &Node) -> Result<(), String> {
 
 fn wait_whole(node: &Node) {
     let mut wrong = String::new();
-    let held = within(CALM, || whole(node).map_err(|why| wrong = why).is_ok());
-    assert!(held, "not whole within {CALM:?}: {wrong}\n{}", tail(node));
+    let held = within(calm(), || whole(node).map_err(|why| wrong = why).is_ok());
+    assert!(held, "not whole within {:?}: {wrong}\n{}", calm(), tail(node));
 }
 
 fn tail(node: &Node) -> String {
@@ -335,10 +357,10 @@ fn nothing_is_lost_in_chaos() {
         let _ = send(pid, CONT);
     }
     reload(&node, &table(None));
-    wait_until("the first table runs again", CALM, || seen(&node).units.len() == 201);
+    wait_until("the first table runs again", calm(), || seen(&node).units.len() == 201);
     let mut wrong = String::new();
     let mut last = Instant::now();
-    let held = within(CALM, || {
+    let held = within(calm(), || {
         // Whoever was asked to stop is asked to start, until it has heard.
         if last.elapsed() > Duration::from_secs(1) {
             last = Instant::now();

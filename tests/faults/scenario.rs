@@ -30,6 +30,16 @@ pub struct Scenario {
     pub live: fn(&mut Life) -> Result<i32, End>,
     /// The statuses that it may end with.
     pub statuses: &'static [i32],
+    /// What there is beside a namespace.
+    pub ground: Ground,
+}
+
+/// Where a life is lived.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ground {
+    Namespace,
+    /// A cgroup tree of its own, too.
+    Cgroup,
 }
 
 /// A node while it lives.
@@ -82,6 +92,20 @@ impl Life {
 
     fn ask(&self, wish: Wish) {
         let _ = queue(self.node.pid, SIGNAL, number(Request { unit: UnitId(0), wish }, 1));
+    }
+
+    /// Sends `signal` until `done` holds: again only where PID 1 has said `refused` since, and four times at most.
+    fn insist(&mut self, signal: i32, refused: &str, done: impl Fn(&Node) -> bool) -> Result<(), End> {
+        let times = |node: &Node| node.read("out").matches(refused).count();
+        for _ in 0..4 {
+            let before = times(&self.node);
+            self.signal(signal);
+            self.until(&format!("done or {refused}"), |node| done(node) || times(node) > before)?;
+            if done(&self.node) {
+                return Ok(());
+            }
+        }
+        Err(End::Not(format!("done, but four times {refused}")))
     }
 
     /// Nobody but these many processes is there, and no zombie.
@@ -157,6 +181,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.up_and_down(&["a", "b"])
         },
         statuses: &[0],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "crash",
@@ -168,6 +193,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.up_and_down(&["a"])
         },
         statuses: &[0],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "request",
@@ -182,6 +208,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.up_and_down(&["a"])
         },
         statuses: &[0],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "orphans",
@@ -204,6 +231,7 @@ pub const SCENARIOS: &[Scenario] = &[
             Ok(status)
         },
         statuses: &[0],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "logd",
@@ -233,6 +261,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.down(15)
         },
         statuses: &[0],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "status",
@@ -248,6 +277,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.down(15)
         },
         statuses: &[0],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "notify",
@@ -270,6 +300,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.down(15)
         },
         statuses: &[0],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "command",
@@ -279,6 +310,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         live: |life| life.end(),
         statuses: &[7],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "both",
@@ -288,6 +320,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         live: |life| life.end(),
         statuses: &[6],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "pause",
@@ -297,6 +330,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.down(15)
         },
         statuses: &[0],
+        ground: Ground::Namespace,
     },
     Scenario {
         name: "machine",
@@ -308,5 +342,63 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         // In a namespace of its own, reboot(2) ends PID 1 by SIGINT for a power-off.
         statuses: &[130],
+        ground: Ground::Namespace,
+    },
+    Scenario {
+        name: "reload",
+        plan: || Plan::new("reload").table(&(service("a", "") + &service("b", ""))),
+        live: |life| {
+            life.events("a", 1)?;
+            life.events("b", 1)?;
+            life.settled(2)?;
+            let table = (service("a", "") + &service("c", "")).replace('@', &life.node.dir.display().to_string());
+            drop(fs::write(life.node.dir.join("units.toml"), table));
+            life.insist(1, "unable to reload the unit table", |node| count(&node.read("events"), "c") == 1)?;
+            life.settled(2)?;
+            life.events("a", 1)?;
+            life.up_and_down(&["a", "c"])
+        },
+        statuses: &[0],
+        ground: Ground::Namespace,
+    },
+    Scenario {
+        name: "renewal",
+        plan: || Plan::new("renewal").table(&service("a", "")),
+        live: |life| {
+            life.events("a", 1)?;
+            life.settled(1)?;
+            let went_on = |node: &Node| node.read("out").contains("went on as version");
+            life.insist(12, "unable to go on as", went_on)?;
+            life.settled(1)?;
+            life.kill_one("sleep")?;
+            life.events("a", 2)?;
+            life.up_and_down(&["a"])
+        },
+        statuses: &[0],
+        ground: Ground::Namespace,
+    },
+    Scenario {
+        name: "cgroup",
+        plan: || {
+            let exec = "(setsid tail -f /dev/null &); echo a >> @/events; exec sleep 1000";
+            Plan::new("cgroup")
+                .table(&format!("[unit.a]\nexec = [\"sh\", \"-c\", \"{exec}\"]\nstop-timeout = \"400ms\"\n"))
+        },
+        live: |life| {
+            life.events("a", 1)?;
+            life.settled(2)?;
+            // What is in a session of its own is found by its cgroup alone.
+            if !life.said("cgroup") {
+                life.ask(Wish::Stop);
+                life.settled(0)?;
+                life.ask(Wish::Start);
+                life.events("a", 2)?;
+                life.settled(2)?;
+            }
+            life.shown_up(&["a"])?;
+            life.down(15)
+        },
+        statuses: &[0],
+        ground: Ground::Cgroup,
     },
 ];

@@ -86,8 +86,8 @@ pub fn follow(pid: i32, program: &Path, fault: Option<Fault>, ready: impl FnOnce
             Ok(WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC)) => {
                 let here = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == program);
                 trace.renewed |= ours;
-                // Stopped within exec.
-                (ours, inside) = (here, true);
+                // Stopped within exec; what libc does is not ours this time either.
+                (ours, inside, masks) = (here, true, 0);
             }
             Ok(WaitStatus::Stopped(_, stopped)) => signal = Some(stopped),
             Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => return Ok(trace),
