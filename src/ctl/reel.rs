@@ -94,7 +94,10 @@ impl Reel {
                 let part = Part { inode: (known.dev(), known.ino()), file: BufReader::new(file) };
                 Ok(known.is_file().then_some(part))
             }
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            // A link is another name of lines that are kept under their own.
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound || cause.raw_os_error() == Some(libc::ELOOP) => {
+                Ok(None)
+            }
             Err(cause) => Err(cause),
         }
     }
@@ -153,11 +156,15 @@ impl Reel {
     }
 }
 
-/// The units that `folder` has files of.
+/// The units that `folder` has files of; links to them are none.
 pub(super) fn names(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(folder)? {
-        let file = entry?.file_name();
+        let entry = entry?;
+        if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
+            continue;
+        }
+        let file = entry.file_name();
         let text = file.to_string_lossy();
         let name = text.split_once(".log").filter(|(_, end)| number(end).is_some()).map(|(name, _)| name.to_owned());
         names.extend(name.filter(|name| !name.is_empty()));

@@ -137,6 +137,18 @@ fn several_units_are_merged_by_time() {
 }
 
 #[test]
+fn a_link_is_no_unit() {
+    let node = Node::new("link");
+    node.put("k3s.log", &at(1, "ready"));
+    for (link, to) in [("k3s-server.log", "k3s.log"), ("gone.log", "nothing.log")] {
+        std::os::unix::fs::symlink(to, node.folder().join(link)).expect("a link");
+    }
+    assert_eq!(node.said(""), (0, format!("k3s | {}", at(1, "ready")), String::new()));
+    let none = "initctl: error: unable to show the lines of k3s-server: none are kept in /var/log/cluster-os; lines are kept of k3s\n";
+    assert_eq!(node.said("k3s-server"), (1, String::new(), none.to_owned()));
+}
+
+#[test]
 fn what_is_not_there() {
     let node = Node::new("absent");
     let no = |text: &str| (1, String::new(), format!("initctl: error: {text}\n"));
