@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use clusteros_init::control::{line, request};
+use clusteros_init::control::{calendar, line, request, systemd};
 use clusteros_init::logd::line::{LONGEST, Lines};
 use clusteros_init::unit::{
-    Event, Goal, Machine, Notice, Options, Scribe, Snapshot, Table, Time, account, assignment, duration, notify, read,
-    signal, size,
+    Event, Goal, Machine, Notice, Options, Scribe, Snapshot, Table, Time, account, assignment, duration, excerpt,
+    notify, read, signal, size,
 };
 
 use crate::dice::Dice;
@@ -32,6 +32,14 @@ pub fn table(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let files: Vec<(String, String)> =
         text.split('\0').enumerate().map(|(at, text)| (format!("{at}.toml"), text.to_owned())).collect();
+    for (_, text) in &files {
+        for part in ["a", "b", "web"].iter().filter_map(|name| excerpt::excerpt(text, name)) {
+            assert!(
+                part.lines().all(|line| line.is_empty() || text.lines().any(|own| own.trim_end() == line.trim_end())),
+                "{part:?}"
+            );
+        }
+    }
     match read::read(&files) {
         Ok(table) => {
             let units = table.units.len();
@@ -115,6 +123,14 @@ pub fn snapshot(bytes: &[u8]) {
 /// The small readers: durations, sizes, signals, assignments, accounts.
 pub fn values(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
+    const LAST: u64 = 253_402_300_799_999;
+    if let Some(moment) = calendar::parse(&text, 1_795_411_991_500).filter(|moment| *moment <= LAST) {
+        assert_eq!(calendar::parse(&calendar::shown(moment), 0), Some(moment / 1000 * 1000));
+    }
+    let _ = systemd::End::of(&text);
+    let (pattern, name) = text.split_once('\n').unwrap_or((&text, "web.service"));
+    assert!(systemd::like(&format!("*{name}*"), &format!("{pattern}{name}{pattern}")) || name.contains(['*', '?']));
+    let _ = systemd::like(pattern, name);
     if let Some(span) = duration::parse(&text) {
         assert!(span <= Duration::from_secs(365 * 24 * 3600));
         assert!(!duration::short(span).is_empty());

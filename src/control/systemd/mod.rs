@@ -195,21 +195,32 @@ impl Status {
 
 /// Whether `name` is as `pattern`, in which `*` stands for any text and `?` for any letter.
 pub fn like(pattern: &str, name: &str) -> bool {
-    let mut letters = pattern.chars();
-    match letters.next() {
-        None => name.is_empty(),
-        Some('*') => {
-            let rest = letters.as_str();
-            name.char_indices()
-                .map(|(at, _)| at)
-                .chain([name.len()])
-                .any(|at| name.get(at..).is_some_and(|end| like(rest, end)))
-        }
-        Some(letter) => {
-            let mut other = name.chars();
-            other.next().is_some_and(|first| letter == '?' || first == letter) && like(letters.as_str(), other.as_str())
-        }
+    let name: Vec<char> = name.chars().collect();
+    let mut parts: Vec<Vec<char>> = pattern.split('*').map(|part| part.chars().collect()).collect();
+    let same = |part: &[char], text: &[char]| {
+        part.len() == text.len() && part.iter().zip(text).all(|(wanted, letter)| *wanted == '?' || wanted == letter)
+    };
+    let Some(last) = parts.pop() else { return false };
+    let mut parts = parts.iter();
+    let Some(first) = parts.next() else { return same(&last, &name) };
+    let Some((head, mut rest)) = name.split_at_checked(first.len()) else { return false };
+    if !same(first, head) {
+        return false;
     }
+    // What stands between two stars, as early as it can be: more is left for what follows.
+    for part in parts {
+        let mut at = 0;
+        let found = loop {
+            match rest.get(at..at + part.len()) {
+                Some(text) if same(part, text) => break rest.get(at + part.len()..),
+                Some(_) => at += 1,
+                None => break None,
+            }
+        };
+        let Some(found) = found else { return false };
+        rest = found;
+    }
+    rest.len().checked_sub(last.len()).and_then(|at| rest.get(at..)).is_some_and(|end| same(&last, end))
 }
 
 #[cfg(test)]
@@ -330,6 +341,14 @@ mod tests {
             ("k?s", "k3s.service", false),
             ("*a*b*", "xxaxxbxx", true),
             ("*a*b*", "xxbxxaxx", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("**", "x", true),
+            ("*ab", "aab", true),
+            ("*a?*c", "xac", false),
+            ("*a?*c", "abacc", true),
+            ("", "", true),
+            ("", "x", false),
             ("wg0", "wg0", true),
             ("wg0", "wg00", false),
         ] {

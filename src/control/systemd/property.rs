@@ -2,6 +2,7 @@
 
 use super::{End, NOTHING, foreign, id, result, system, words};
 use crate::control::calendar;
+use crate::control::columns::plain;
 use crate::control::status::{Passage, Status, UnitStatus};
 use crate::unit::{Kind, Ready, Restart, Unit};
 
@@ -138,7 +139,7 @@ impl Choice {
             if !named && !self.names.is_empty() || value.is_empty() && !named && !self.all {
                 continue;
             }
-            let value = value.replace('\n', " ");
+            let value = plain(&value);
             text.push_str(&if self.value { format!("{value}\n") } else { format!("{name}={value}\n") });
         }
         text

@@ -90,7 +90,7 @@ pub(super) fn run(words: &mut dyn Iterator<Item = OsString>) -> u8 {
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     match Call::parse(&words, now) {
         Ok(Call::Help) => shown(&page::journalctl()),
-        Ok(Call::Version) => shown(concat!("journalctl of clusteros-init ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Call::Version) => shown(concat!("clusteros-init ", env!("CARGO_PKG_VERSION"), " (journalctl)\n")),
         Ok(Call::Logs { wanted, boot }) => show(wanted, boot).unwrap_or_else(|mistake| {
             error!("{mistake}");
             NO

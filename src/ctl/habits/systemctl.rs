@@ -233,7 +233,7 @@ pub(super) fn run(words: &mut dyn Iterator<Item = OsString>) -> u8 {
     };
     match call {
         Call::Help => plainly(shown(&page::systemctl())),
-        Call::Version => plainly(shown(concat!("systemctl of clusteros-init ", env!("CARGO_PKG_VERSION"), "\n"))),
+        Call::Version => plainly(shown(concat!("clusteros-init ", env!("CARGO_PKG_VERSION"), " (systemctl)\n"))),
         Call::Verb(verb, name, asked) => match (verb.run)(&name, &asked) {
             Ok(code) | Err(Stop::Code(code)) => code,
             Err(Stop::Unable(unable)) => {
