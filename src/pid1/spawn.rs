@@ -12,13 +12,13 @@ use crate::sys::cgroup::Membership;
 use crate::sys::signal::{Entry, SignalSet};
 use crate::sys::spawn::{OwnPid, Program};
 use crate::sys::{Errno, descriptor, process};
-use crate::unit::{self, Log, Role, Unit};
+use crate::unit::{self, Log, Role, Unit, stopping};
 
 /// Where programs are looked up when nobody has said so: a kernel starts PID 1 without `PATH`.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What belongs to PID 1, or to one of its units, and is no other unit's business.
-const PRIVATE: [&str; 8] = [
+const PRIVATE: [&str; 10] = [
     "NOTIFY_SOCKET",
     "INVOCATION_ID",
     LISTEN_PID,
@@ -27,6 +27,8 @@ const PRIVATE: [&str; 8] = [
     "LISTEN_PIDFDID",
     WATCHDOG_SPAN,
     WATCHDOG_PID,
+    stopping::REASON,
+    stopping::SPAN,
 ];
 /// Whose the sockets of the variables beside it are.
 const LISTEN_PID: &str = "LISTEN_PID";

@@ -10,10 +10,9 @@ use crate::sys::poll::Wait;
 use crate::sys::signal::{self, Signals};
 use crate::sys::store::Birth;
 use crate::sys::{self, Errno, clock, memory};
-use crate::unit::finish;
 use crate::unit::{
     self, Action, Event, Goal, Level, Machine, Options, Pid, Ready, Role, Signal, SpawnError, Table, Target, Time,
-    UnitId, Verdict,
+    UnitId, Verdict, finish, stopping,
 };
 
 use super::cgroup::Cgroups;
@@ -254,11 +253,14 @@ impl Node {
             watchdog: unit.watchdog.filter(|_| role == Role::Main),
             ..Occasion::default()
         };
-        if role == Role::Finish
-            && let Some((aftermath, how)) = self.machine.aftermath(id)
-        {
-            occasion.environment = finish::variables(unit, aftermath, how).into();
+        occasion.environment = match role {
+            Role::Stop => self.machine.stopping(time(), id).map(|told| stopping::variables(told).into()),
+            Role::Finish => {
+                self.machine.aftermath(id).map(|(aftermath, how)| finish::variables(unit, aftermath, how).into())
+            }
+            Role::Main | Role::Probe => None,
         }
+        .unwrap_or_default();
         // The writing end stays open here until the unit has its own.
         let (line, write) = match &unit.ready {
             Ready::Fd(number) if role == Role::Main => {

@@ -160,7 +160,7 @@ pub const KEYS: &[Key] = &[
         name: "stop",
         values: "a list of texts, such as [\"prog\", \"--stop\"]",
         default: "none",
-        what: "a command that runs before the signal, and also when the unit is done",
+        what: "a command that runs before the signal, and also when the unit is done; CLUSTEROS_STOP is shutdown, restart or stop, CLUSTEROS_STOP_USEC how long until SIGKILL",
         also: &["execstop", "stop-command"],
         read: settings::stop,
     },

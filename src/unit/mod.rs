@@ -43,6 +43,7 @@ pub mod signal;
 pub mod size;
 pub mod snapshot;
 mod state;
+pub mod stopping;
 pub mod suggest;
 pub mod table;
 pub mod time;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clusteros_init::unit::attributes::{EnvFile, Limit, Who};
 use clusteros_init::unit::{
-    Attributes, Ending, Event, ExitRule, GiveUp, Goal, Kind, Need, Notice, Probe, Ready, Request, Restart, Rewrite,
-    Signal, Stage, Then, Unit, UnitId, Wish,
+    Attributes, Ending, Event, ExitRule, GiveUp, Goal, Kill, Kind, Need, Notice, Probe, Ready, Request, Restart,
+    Rewrite, Signal, Stage, Then, Unit, UnitId, Wish,
 };
 use scene::Scene;
 
@@ -195,6 +195,31 @@ fn a_finish_command_runs_after_each_end() {
     scene.at(60_000).tell(Event::Shutdown(Goal::Exit)).killed("b", 15).exit_finish("b", 0);
     scene.killed("a", 9).exec_stop("a").exit_stop("a", 0).exit_finish("a", 0);
     scene.matches("finish");
+}
+
+/// k3s as the shipped table has it: pods <- k3s (binds them) <- node (needs k3s), each end with a command.
+#[test]
+fn a_stop_command_knows_what_the_stop_is_for() {
+    let stop = |word: &str| Some(vec![word.to_owned()]);
+    let oneshot = |name: &str| Unit { kind: Kind::Oneshot, stop_timeout: Duration::from_secs(30), ..unit(name) };
+    let mut scene = Scene::new(vec![
+        Unit { stop: stop("end"), ..oneshot("pods") },
+        Unit { binds: vec![UnitId(0)], ready: Ready::Notify, stop: stop("say"), kill: Kill::Main, ..unit("k3s") },
+        Unit { needs: vec![need(1)], stop: stop("drain"), stop_timeout: Duration::from_secs(60), ..oneshot("node") },
+    ]);
+    let ask = |unit: u16, wish| Event::Request(Request { unit: UnitId(unit), wish });
+    scene.exec("pods").exit("pods", 0).exec("k3s").ready("k3s").exec("node").exit("node", 0);
+    // A crash, and a restart: neither pods nor node are touched.
+    scene.at(100_000).exit("k3s", 0).tick().exec("k3s").ready("k3s");
+    scene.at(200_000).tell(ask(1, Wish::Restart)).exit_stop("k3s", 0).killed("k3s", 15).exec("k3s").ready("k3s");
+    // Stopped with its pods.
+    scene.at(300_000).tell(ask(0, Wish::Stop)).exit_stop("k3s", 0).killed("k3s", 15).exit_stop("pods", 0);
+    scene.tell(ask(0, Wish::Start)).exec("pods").exit("pods", 0).exec("k3s").ready("k3s");
+    // The node ends: the drain is not the last of it, and what is left of the budget gets less.
+    scene.at(400_000).tell(Event::Shutdown(Goal::Exit)).at(420_000).exit_stop("node", 0);
+    scene.at(421_000).exit_stop("k3s", 0).at(425_000).exit("k3s", 0).at(426_000).tell(Event::Shutdown(Goal::Exit));
+    scene.exit_stop("pods", 0);
+    scene.matches("stopping");
 }
 
 #[test]

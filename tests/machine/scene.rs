@@ -259,6 +259,10 @@ impl Scene {
         while let Some(action) = self.machine.next(self.now) {
             let line = match &action {
                 Action::Say(level, text) => format!("{level:?}: {text}"),
+                Action::Spawn { unit, role: Role::Stop } => {
+                    let told = self.machine.stopping(self.now, *unit).expect("it stops");
+                    format!("spawn Stop of {}: {:?}, {:?}", self.names[unit.index()], told.reason, told.within)
+                }
                 Action::Spawn { unit, role } => format!("spawn {role:?} of {}", self.names[unit.index()]),
                 Action::Signal { target, signal } => {
                     let (kind, pid) = match target {
