@@ -15,6 +15,7 @@ pub const OPTIONS: &[(&str, &str)] = &[
     ("--units FILE", "read this table instead"),
     ("--check", "read the table, say every mistake in it, start nothing"),
     ("--mode MODE", "container or appliance, instead of finding out"),
+    ("--budget TIME", "how long a shutdown may take; 9s in a container, else 60s"),
     ("-v, --verbose", "say more: what happens; twice: every signal and orphan, too"),
     ("-s", "adopt orphans (done anyway where this is not PID 1)"),
     ("-l, -L", "name the licence"),

@@ -239,7 +239,10 @@ fn live(mut options: Options, place: Place, call: Call, given: Given) -> u8 {
     let cgroups = cgroup::Cgroups::new(wrap.is_none().then(|| division::divide(place == Place::Appliance)));
     let renewal = Renewal::new(call, logd, None);
     match Node::new(table, source, outfit, place, wrap.clone(), cgroups, renewal) {
-        Ok(node) => {
+        Ok(mut node) => {
+            if let Some(budget) = options.budget {
+                node.machine.allow(budget);
+            }
             node.publish();
             to_its_end(node, wrap, options.drill)
         }

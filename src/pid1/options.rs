@@ -4,12 +4,13 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::time::Duration;
 use std::vec::IntoIter;
 
 use log::LevelFilter;
 
 use crate::control::wrap::{self, Recipient, Wrap};
-use crate::unit::Signal;
+use crate::unit::{Signal, duration};
 
 use super::place::Place;
 
@@ -20,6 +21,8 @@ pub struct Options {
     pub units: Option<PathBuf>,
     /// `--mode`: overrides what [`super::place::find`] finds.
     pub place: Option<Place>,
+    /// `--budget`: the longest that a shutdown may take, where it is not what it is by itself.
+    pub budget: Option<Duration>,
     /// The command and its arguments; empty if none.
     pub command: Vec<OsString>,
     /// What to do.
@@ -159,6 +162,14 @@ impl Reader {
                 });
                 return Ok(());
             }
+            "budget" => {
+                let text = self.value(&option, value)?;
+                let span = text.to_str().and_then(duration::parse).filter(|span| !span.is_zero());
+                let cause =
+                    || format!("unable to read the option --budget: {} is not {}", text.display(), duration::HOW);
+                self.options.budget = Some(span.ok_or_else(cause)?);
+                return Ok(());
+            }
             "resume" => {
                 self.options.resume = Some(number(&self.value(&option, value)?)?);
                 return Ok(());
@@ -285,6 +296,11 @@ mod tests {
     #[test]
     fn a_mistake_is_named() {
         assert_eq!(typed(&["--nope"]).unwrap_err(), "unable to read the option --nope: there is no such option");
+        assert_eq!(typed(&["--budget=55s", "--units=x"]).unwrap().budget, Some(Duration::from_secs(55)));
+        assert_eq!(
+            typed(&["--budget", "0s"]).unwrap_err(),
+            "unable to read the option --budget: 0s is not a whole number and ms, s, m or h, such as \"10s\""
+        );
         assert_eq!(typed(&["--units"]).unwrap_err(), "unable to read the option --units: its value is missing");
     }
 

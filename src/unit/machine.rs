@@ -85,6 +85,11 @@ impl Machine {
         }
     }
 
+    /// A shutdown may take this long, whatever the options said of it.
+    pub fn allow(&mut self, budget: Duration) {
+        self.options.budget = budget;
+    }
+
     /// Records what happened. Nothing is done until [`Machine::next`] is called.
     pub fn handle(&mut self, now: Time, event: Event) {
         match event {
