@@ -67,6 +67,9 @@ struct Call {
     json: bool,
     check: bool,
     down: bool,
+    clear: bool,
+    drain: bool,
+    uncordon: bool,
     userspace: bool,
 }
 
@@ -96,6 +99,9 @@ fn run(call: &Call) -> Result<(), Failure> {
         "network" => network::network(),
         "wg0" => wg::command(&call.paths, call.down, call.userspace),
         "k3s" if call.down => k3s::down(&call.paths),
+        "k3s" if call.clear => k3s::clear(&call.paths),
+        "k3s" if call.drain => k3s::drain(&call.paths),
+        "k3s" if call.uncordon => k3s::uncordon(&call.paths),
         "k3s" => k3s::command(&call.paths, call.check, call.json),
         "start" => turn::start(&call.paths),
         "peers" => view::show(&call.paths, View::Peers, call.json),
@@ -117,6 +123,9 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
         json: false,
         check: false,
         down: false,
+        clear: false,
+        drain: false,
+        uncordon: false,
         userspace: false,
     };
     let mut arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
@@ -126,6 +135,9 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
             "--json" => call.json = true,
             "--check" => call.check = true,
             "--down" => call.down = true,
+            "--clear" => call.clear = true,
+            "--drain" => call.drain = true,
+            "--uncordon" => call.uncordon = true,
             "--userspace" => call.userspace = true,
             "--version" | "-V" => call.command = "version".to_owned(),
             "--help" | "-h" => call.command = "help".to_owned(),
@@ -158,6 +170,8 @@ node-agent: a node's identity, its wg0, and its peers
   node-agent k3s              mend what k3s needs, then become k3s; NODE_K3S_IGNORE=NAME,... overrides what it refuses for
   node-agent k3s --check [--json]  what k3s needs and how it stands; changes nothing, and exits 1 if k3s would not start
   node-agent k3s --down       after k3s was stopped: end its pods, and take away their mounts, links and cgroups
+  node-agent k3s --clear      before k3s starts: take away what pods of an end without order left; nothing where a pod lives
+  node-agent k3s --drain      on a server: move the pods to other nodes; --uncordon: let them come again
   node-agent info             who this node is
   node-agent peers [--json]   the peers and their tunnels
   node-agent status [--json]  the same, with this node and gossip

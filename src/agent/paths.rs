@@ -44,6 +44,11 @@ impl Paths {
         self.root.join("var/lib/cluster-os/k3s-server")
     }
 
+    /// Where it is remembered that pods were kept away from this node for its end.
+    pub fn k3s_drained(&self) -> PathBuf {
+        self.root.join("var/lib/cluster-os/k3s-drained")
+    }
+
     /// `path`, which a configuration names as absolute, under the root.
     pub fn resolve(&self, path: &Path) -> PathBuf {
         self.root.join(path.strip_prefix("/").unwrap_or(path))

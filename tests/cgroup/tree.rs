@@ -162,7 +162,9 @@ pub fn ask(node: &Node, unit: u16, wish: Wish) {
 pub fn wait_anew(node: &Node, unit: &str, before: i32) -> i32 {
     let mut now = None;
     wait_until(&format!("{unit} is up anew"), SOON, || {
-        now = node.unit_pid(unit).filter(|pid| *pid != before && node.unit(unit).contains("\"state\":\"up\""));
+        // The first state is the present one; behind it comes the past.
+        let is_up = node.unit(unit).split("\"state\":").nth(1).is_some_and(|rest| rest.starts_with("\"up\""));
+        now = node.unit_pid(unit).filter(|pid| *pid != before && is_up);
         now.is_some()
     });
     now.expect("up")

@@ -8,6 +8,7 @@ mod k3s;
 #[expect(dead_code, reason = "shared with other tests")]
 mod kit;
 mod kmsg;
+mod life;
 mod machine;
 mod refusals;
 mod start;

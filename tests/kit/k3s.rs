@@ -6,10 +6,15 @@
 //!   `STAND_IN_END` milliseconds to end, and exits with 1 at a second one. Without it, it exits with 0 at once.
 //! - `STAND_IN_SHIM`: starts a process in a session of its own that outlives it, and writes its pid there.
 //! - `STAND_IN_POD`: moves one into /sys/fs/cgroup/kubepods/pod, and writes its pid there.
+//! - `STAND_IN_LEFT`: the root below which it leaves what pods leave, beside both: a shim of its own program, one that heeds no
+//!   TERM, mounts, links, a network namespace and an address. Whoever is a server has its credentials there, too.
 //! - `STAND_IN_FAIL`: exits with 0 as soon as that file is there, as k3s does when one of its parts fails.
 //! - `STAND_IN_PREFLIGHT`: passes through kubelet's and flannel's gates, and adds to the report what became of each.
+//! - `STAND_IN_KUBECTL`: `k3s kubectl` writes its words there, and knows whether the node is cordoned; a drain takes
+//!   `STAND_IN_DRAIN` seconds.
 //!
-//! If PID 1 is in another cgroup than `/` or `/init.scope` it moves itself into `/k3s`, as the real one does.
+//! If PID 1 is in another cgroup than `/` or `/init.scope`, or if `STAND_IN_MISLED` says so, it moves itself into `/k3s`, as the
+//! real one does.
 
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
@@ -27,7 +32,22 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// The text of a program `k3s` that becomes the stand-in under the same pid.
 pub fn script() -> String {
     let own = std::env::current_exe().expect("our own path");
-    format!("#!/bin/sh\nSTAND_IN=\"$*\" exec {} --exact k3s::stand_in --nocapture\n", own.display())
+    format!(
+        r#"#!/bin/sh
+if [ "$1" = kubectl ]; then
+    shift
+    echo "$*" >>"$STAND_IN_KUBECTL"
+    case $1 in
+    get) [ ! -e "$STAND_IN_KUBECTL.cordoned" ] || printf true ;;
+    drain) : >"$STAND_IN_KUBECTL.cordoned" && [ -z "$STAND_IN_DRAIN" ] || exec sleep "$STAND_IN_DRAIN" ;;
+    uncordon) rm "$STAND_IN_KUBECTL.cordoned" ;;
+    esac
+    exit
+fi
+STAND_IN="$*" exec {} --exact k3s::stand_in --nocapture
+"#,
+        own.display()
+    )
 }
 
 /// No test: does nothing without `STAND_IN`.
@@ -50,6 +70,9 @@ fn stand_in() {
         if let Ok(path) = std::env::var(variable) {
             leave_behind(Path::new(&path), pod);
         }
+    }
+    if let Ok(root) = std::env::var("STAND_IN_LEFT") {
+        leave_all(&root, words.starts_with("server"));
     }
     let (began, mut ready) = (Instant::now(), false);
     while !asked.load(Ordering::SeqCst) {
@@ -76,7 +99,8 @@ fn milliseconds(variable: &str) -> Duration {
 fn move_if_misled() {
     let text = fs::read_to_string("/proc/1/cgroup").unwrap_or_default();
     let first = text.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-    if !matches!(first, "/" | "/init.scope") && fs::create_dir_all(format!("{ROOT}/k3s")).is_ok() {
+    let misled = std::env::var_os("STAND_IN_MISLED").is_some() || !matches!(first, "/" | "/init.scope");
+    if misled && fs::create_dir_all(format!("{ROOT}/k3s")).is_ok() {
         // Where it may not, it stays.
         drop(fs::write(format!("{ROOT}/k3s/cgroup.procs"), "0"));
     }
@@ -129,6 +153,30 @@ fn leave_behind(path: &Path, pod: bool) {
         fs::write(format!("{folder}/cgroup.procs"), &pid).expect("moved");
     }
     fs::write(path, pid).expect("a file");
+}
+
+/// What pods leave, unless it is there from a start before.
+fn leave_all(root: &str, server: bool) {
+    if server {
+        fs::create_dir_all(format!("{root}/etc/rancher/k3s")).expect("a folder");
+        fs::write(format!("{root}/etc/rancher/k3s/k3s.yaml"), "").expect("credentials");
+    }
+    let words = r#"
+        [ ! -d /sys/fs/cgroup/kubepods/burstable ] || exit 0
+        mkdir -p run/k3s/a/rootfs run/netns var/lib/kubelet/pods/p/v var/lib/cni/networks/cbr0 var/lib/rancher/k3s/data/abc/bin || exit 1
+        [ -p run/k3s/fifo ] || mkfifo run/k3s/fifo || exit 1
+        for at in run/k3s/a/rootfs var/lib/kubelet/pods/p/v; do mount -t tmpfs pods $at || exit 1; done
+        touch run/netns/cni-1 var/lib/cni/networks/cbr0/10.44.0.2
+        ip link add cni0 type veth peer name eth-pod && ip link add flannel.1 type veth peer name eth-other || exit 1
+        shim=$PWD/var/lib/rancher/k3s/data/abc/bin/containerd-shim-runc-v2
+        cp -L "$(command -v sh)" "$shim" || exit 1
+        setsid "$shim" -c 'read -r line <>run/k3s/fifo' >/dev/null 2>&1 &
+        mkdir -p /sys/fs/cgroup/kubepods/burstable/stubborn || exit 1
+        setsid sh -c "trap '' TERM; echo 0 >/sys/fs/cgroup/kubepods/burstable/stubborn/cgroup.procs; while :; do sleep 1000; done" >/dev/null 2>&1 &
+        until read -r pid </sys/fs/cgroup/kubepods/burstable/stubborn/cgroup.procs; do sleep 0.02; done
+    "#;
+    let status = Command::new("sh").args(["-c", words]).current_dir(root).stdin(Stdio::null()).status();
+    assert!(status.expect("sh").success(), "what pods leave could not be made");
 }
 
 type Gate = fn() -> Result<(), String>;

@@ -155,7 +155,7 @@ fn check_says_every_mistake() {
 fn check_says_the_order() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("rootfs");
     let root = root.to_str().expect("UTF-8");
-    let good = "5 units, order: identity, wg0, gossip, node-agent, k3s\n".to_owned();
+    let good = "7 units, order: identity, wg0, gossip, node-agent, k3s-pods, k3s, k3s-node\n".to_owned();
     assert_eq!(said(&["check", "--root", root]), (0, good.clone(), String::new()));
     assert_eq!(said(&["check", &format!("{root}/etc/cluster-os/units.toml")]), (0, good, String::new()));
 }

@@ -14,7 +14,7 @@ fn it_is_good() {
     let table = read(&[("units.toml".to_owned(), text())]).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
     let name = |id: clusteros_init::unit::UnitId| table.units[id.index()].name.as_str();
     let order: Vec<&str> = table.order().into_iter().map(name).collect();
-    assert_eq!(order, ["identity", "wg0", "gossip", "node-agent", "k3s"]);
+    assert_eq!(order, ["identity", "wg0", "gossip", "node-agent", "k3s-pods", "k3s", "k3s-node"]);
 }
 
 /// Damages the shipped table 20,000 times, from one bit to whole pieces moved. The reader answers, and every mistake that

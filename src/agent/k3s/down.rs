@@ -1,7 +1,7 @@
-//! `node-agent k3s --down`: takes away what k3s leaves behind, pods included. For after k3s was stopped.
+//! `node-agent k3s --down`: takes away what k3s leaves behind, pods included. For after k3s was stopped. `--clear` takes away
+//! what is left where no pod lives any more.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -15,26 +15,61 @@ use tokio::runtime::Builder;
 use crate::agent::Failure;
 use crate::agent::paths::Paths;
 use crate::agent::wg::Links;
-use crate::cluster::k3s::leftovers::{LEASES, LINKS, NAMESPACES, PODS, is_shim, mounts};
+use crate::cluster::k3s::ending::Haste;
+use crate::cluster::k3s::leftovers::{LEASES, LINKS, MISLED, NAMESPACES, PODS, is_shim, mounts};
 use crate::cluster::k3s::mounts::read;
+use crate::unit::stopping;
 
-/// Pods have this long to end by themselves, as far as they heed TERM.
-const GRACE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
+/// What was sent a KILL is gone in no time, unless it sleeps in the kernel.
+const KILLED: Duration = Duration::from_secs(5);
+
+/// How much time there is, as PID 1 tells a `stop` command.
+pub(super) fn haste() -> Haste {
+    let [reason, span] = [stopping::REASON, stopping::SPAN].map(|name| std::env::var(name).ok());
+    Haste::new(reason.as_deref(), span.as_deref())
+}
 
 /// Takes everything away; says what could not be, and then exits with 1.
 pub fn down(paths: &Paths) -> Result<(), Failure> {
-    let root = paths.resolve(Path::new("/"));
-    let root = root.to_str().map_or("", |root| root.trim_end_matches('/'));
     let mut left = Vec::new();
-    end_pods(&mut left);
-    let shims = processes(|exe| is_shim(exe, root));
+    end_pods(haste().grace(), &mut left);
+    let shims = shims(paths);
     shims.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
     if !shims.is_empty() {
         info!("killed {} shims of pods", shims.len());
     }
+    end(Path::new(MISLED), &mut left);
+    take_away(paths, &mut left);
+    let runtime = Builder::new_current_thread().enable_all().build();
+    match runtime.and_then(|runtime| runtime.block_on(delete_links())) {
+        Ok(gone) if gone.is_empty() => {}
+        Ok(gone) => info!("deleted the links {}", gone.join(", ")),
+        Err(error) => left.push(format!("the links of pods: {error}")),
+    }
+    let Some(last) = left.pop() else { return Ok(()) };
+    left.iter().for_each(|what| warn!("unable to take away {what}; take it away by hand"));
+    Err(Failure { code: 1, text: format!("unable to take away {last}; take it away by hand") })
+}
+
+/// Takes away what a node that ended without order left: the mounts of pods, and the addresses that they had. Where a pod lives
+/// nothing is touched. What cannot be taken away keeps no k3s from starting.
+pub fn clear(paths: &Paths) -> Result<(), Failure> {
+    if populated(Path::new(PODS)) || !shims(paths).is_empty() {
+        info!("pods live here: nothing of theirs is taken away");
+        return Ok(());
+    }
+    let mut left = Vec::new();
+    take_away(paths, &mut left);
+    left.iter().for_each(|what| warn!("unable to take away {what}, which pods left; k3s has to do with it"));
+    Ok(())
+}
+
+/// What is on disk and mounted.
+fn take_away(paths: &Paths, left: &mut Vec<String>) {
+    let root = root(paths);
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points = mounts(&read(&mountinfo), root);
+    let points = mounts(&read(&mountinfo), &root);
     for point in &points {
         let gone =
             umount2(point.as_str(), MntFlags::MNT_FORCE).or_else(|_| umount2(point.as_str(), MntFlags::MNT_DETACH));
@@ -51,23 +86,28 @@ pub fn down(paths: &Paths) -> Result<(), Failure> {
             );
         }
     }
-    match fs::remove_dir_all(paths.resolve(Path::new(LEASES))) {
-        Err(error) if error.kind() != ErrorKind::NotFound => left.push(format!("{LEASES}: {error}")),
-        _ => {}
+    let leases = paths.resolve(Path::new(LEASES));
+    // It may be a volume, which cannot be removed itself.
+    for entry in fs::read_dir(&leases).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        left.extend(gone.err().map(|error| format!("{}: {error}", path.display())));
     }
-    let runtime = Builder::new_current_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(delete_links())) {
-        Ok(gone) if gone.is_empty() => {}
-        Ok(gone) => info!("deleted the links {}", gone.join(", ")),
-        Err(error) => left.push(format!("the links of pods: {error}")),
-    }
-    let Some(last) = left.pop() else { return Ok(()) };
-    left.iter().for_each(|what| warn!("unable to take away {what}; take it away by hand"));
-    Err(Failure { code: 1, text: format!("unable to take away {last}; take it away by hand") })
+}
+
+/// What paths are under; empty for `/`.
+fn root(paths: &Paths) -> String {
+    let root = paths.resolve(Path::new("/"));
+    root.to_str().map_or("", |root| root.trim_end_matches('/')).to_owned()
+}
+
+fn shims(paths: &Paths) -> Vec<i32> {
+    let root = root(paths);
+    processes(|exe| is_shim(exe, &root))
 }
 
 /// TERM to all of them, and after the grace the kernel ends the rest.
-fn end_pods(left: &mut Vec<String>) {
+fn end_pods(grace: Duration, left: &mut Vec<String>) {
     let pods = Path::new(PODS);
     if !pods.exists() {
         return;
@@ -75,25 +115,33 @@ fn end_pods(left: &mut Vec<String>) {
     let mut all = Vec::new();
     members(pods, &mut all);
     all.iter().for_each(|pid| send(*pid, Signal::SIGTERM));
-    let end = Instant::now() + GRACE;
-    while populated(pods) && Instant::now() < end {
-        sleep(PAUSE);
+    wait_until_empty(pods, grace);
+    if end(pods, left) && !all.is_empty() {
+        info!("ended {} processes of pods", all.len());
     }
-    if populated(pods) && fs::write(pods.join("cgroup.kill"), "1").is_err() {
+}
+
+/// Kills who is in the cgroup, and removes it. Whether that is done.
+fn end(cgroup: &Path, left: &mut Vec<String>) -> bool {
+    if populated(cgroup) && fs::write(cgroup.join("cgroup.kill"), "1").is_err() {
         // A kernel before 5.14.
         let mut rest = Vec::new();
-        members(pods, &mut rest);
+        members(cgroup, &mut rest);
         rest.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
     }
-    let end = Instant::now() + GRACE;
-    while populated(pods) && Instant::now() < end {
-        sleep(PAUSE);
+    wait_until_empty(cgroup, KILLED);
+    remove(cgroup);
+    let there = cgroup.exists();
+    if there {
+        left.push(format!("{}: somebody is still in it", cgroup.display()));
     }
-    remove(pods);
-    if pods.exists() {
-        left.push(format!("{PODS}: somebody is still in it"));
-    } else if !all.is_empty() {
-        info!("ended {} processes of pods", all.len());
+    !there
+}
+
+fn wait_until_empty(cgroup: &Path, limit: Duration) {
+    let until = Instant::now() + limit;
+    while populated(cgroup) && Instant::now() < until {
+        sleep(PAUSE);
     }
 }
 

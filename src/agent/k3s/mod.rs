@@ -3,13 +3,15 @@
 
 mod act;
 mod down;
+mod drain;
 mod facts;
 mod lines;
 mod server;
 mod start;
 mod trial;
 
-pub(super) use down::down;
+pub(super) use down::{clear, down};
+pub(super) use drain::{drain, uncordon};
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;

@@ -61,7 +61,15 @@ pub(super) fn start(paths: &Paths, plan: &Plan, binary: &Path, facts: &Facts) ->
     );
     notify::status(&format!("k3s {role} starts"));
     let mut command = Command::new(binary);
-    command.arg(role).env("PATH", environment::path(&std::env::var("PATH").unwrap_or_default()));
+    command.arg(role);
+    clean(&mut command);
+    let error = command.exec();
+    Err(Failure::internal(format!("unable to run {}: {error}; put a k3s for this machine there", binary.display())))
+}
+
+/// The environment that k3s needs, without what would mislead it.
+pub(super) fn clean(command: &mut Command) {
+    command.env("PATH", environment::path(&std::env::var("PATH").unwrap_or_default()));
     if std::env::var_os("HOME").is_none_or(|home| home.is_empty() || home == "/") {
         command.env("HOME", "/root");
     }
@@ -70,8 +78,6 @@ pub(super) fn start(paths: &Paths, plan: &Plan, binary: &Path, facts: &Facts) ->
             command.env_remove(name);
         }
     }
-    let error = command.exec();
-    Err(Failure::internal(format!("unable to run {}: {error}; put a k3s for this machine there", binary.display())))
 }
 
 fn write_token(paths: &Paths, plan: &Plan) -> Result<(), Failure> {

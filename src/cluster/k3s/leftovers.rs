@@ -6,6 +6,8 @@ use super::mounts::Mount;
 
 /// Where pods' cgroups are.
 pub const PODS: &str = "/sys/fs/cgroup/kubepods";
+/// Where k3s puts itself, when PID 1 is in another cgroup than it expects.
+pub const MISLED: &str = "/sys/fs/cgroup/k3s";
 /// The links of flannel and kube-proxy.
 pub const LINKS: &[&str] = &["cni0", "flannel.1", "flannel-v6.1", "flannel-wg", "flannel-wg-v6", "kube-ipvs0"];
 /// Addresses that were given to pods which are no more.

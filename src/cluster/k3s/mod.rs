@@ -3,6 +3,7 @@
 
 pub mod cgroups;
 pub mod configuration;
+pub mod ending;
 pub mod environment;
 pub mod facts;
 pub mod finding;
