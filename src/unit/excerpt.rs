@@ -1,7 +1,5 @@
 //! The lines of a table's file that are about one unit.
 
-use std::collections::BTreeSet;
-
 use toml::de::{DeTable, DeValue};
 
 use super::mistake::line_starts;
@@ -13,52 +11,70 @@ pub fn excerpt(text: &str, name: &str) -> Option<String> {
     let (root, _) = DeTable::parse_recoverable(text);
     let starts = line_starts(text);
     let line = |byte: usize| starts.partition_point(|start| *start <= byte).saturating_sub(1);
-    let mut own = BTreeSet::new();
-    let mut others = BTreeSet::new();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut found: Vec<Whose> = vec![Whose::Nobodys; starts.len()];
     // Where `unit` stands, if it stands alone: [unit], with units below it.
     let mut heads = Vec::new();
     for (key, value) in root.get_ref() {
         let DeValue::Table(units) = value.get_ref() else { continue };
         for (unit, value) in units {
             let is_own = key.get_ref() == "unit" && unit.get_ref() == name;
-            let lines = if is_own { &mut own } else { &mut others };
-            let mut add = |start: usize, end: usize| lines.extend(line(start)..=line(end.saturating_sub(1).max(start)));
+            let whose = if is_own { Whose::Own } else { Whose::Others };
+            let mut add = |start: usize, end: usize| {
+                let last = line(end.saturating_sub(1).max(start));
+                found.iter_mut().take(last + 1).skip(line(start)).for_each(|line| *line = (*line).max(whose));
+            };
             add(unit.span().start, unit.span().end);
             spans(value, &mut add);
-            let headed = |at: usize| text.get(*starts.get(at)?..)?.trim_start().strip_prefix('[');
-            if is_own && headed(line(unit.span().start)).is_none() {
+            let headed = |at: usize| lines.get(at).is_some_and(|line| line.trim_start().starts_with('['));
+            if is_own && !headed(line(unit.span().start)) {
                 heads.push(line(key.span().start));
             }
         }
     }
-    own.extend(heads.into_iter().filter(|head| !others.contains(head)));
-    let lines: Vec<&str> = text.lines().collect();
-    let bare = |at: usize| lines.get(at).is_none_or(|line| matches!(line.trim_start().as_bytes(), [] | [b'#', ..]));
-    let comment = |at: usize| lines.get(at).is_some_and(|line| line.trim_start().starts_with('#'));
-    let mut shown: BTreeSet<usize> = own.iter().copied().filter(|at| !bare(*at) || !others.contains(at)).collect();
-    for at in &own {
-        // Comments right above it.
-        for above in (0..*at).rev().take_while(|above| comment(*above)) {
-            shown.insert(above);
-        }
-        // What stands between it and its next line.
-        if let Some(next) = own.range(at + 1..).next()
-            && (at + 1..*next).all(bare)
-        {
-            shown.extend(at + 1..*next);
+    for head in heads {
+        if let Some(whose @ Whose::Nobodys) = found.get_mut(head) {
+            *whose = Whose::Own;
         }
     }
     let mut out = String::new();
     let mut before = None;
-    for at in shown {
-        if before.is_some_and(|before| before + 1 != at) {
-            out.push('\n');
+    // Comments, and what else says nothing, since the last line that does.
+    let mut between: Vec<&str> = Vec::new();
+    for (text, whose) in lines.iter().zip(found) {
+        let bare = matches!(text.trim_start().as_bytes(), [] | [b'#', ..]);
+        match whose {
+            Whose::Nobodys if bare => between.push(text),
+            Whose::Nobodys | Whose::Others => {
+                between.clear();
+                before = before.map(|_| Whose::Others);
+            }
+            Whose::Own => {
+                if before != Some(Whose::Own) {
+                    // Those right above it.
+                    let above = between.iter().rev().take_while(|line| !line.trim_start().is_empty()).count();
+                    between.drain(..between.len() - above);
+                    if before.is_some() {
+                        out.push('\n');
+                    }
+                }
+                for line in between.drain(..).chain([*text]) {
+                    out.push_str(line);
+                    out.push('\n');
+                }
+                before = Some(Whose::Own);
+            }
         }
-        before = Some(at);
-        out.push_str(lines.get(at).copied().unwrap_or_default());
-        out.push('\n');
     }
-    (!out.is_empty()).then_some(out)
+    before.map(|_| out)
+}
+
+/// Whose a line is; what a unit shares with others is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    Nobodys,
+    Others,
+    Own,
 }
 
 /// Where each key and value of `value` stands.

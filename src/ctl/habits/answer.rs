@@ -291,7 +291,7 @@ fn units_like<'a>(status: &'a Status, asked: &Asked) -> Vec<&'a UnitStatus> {
         asked.units.is_empty() || asked.units.iter().any(matches)
     };
     let mut units: Vec<&UnitStatus> = status.units.iter().filter(|unit| kind && among(unit) && called(unit)).collect();
-    units.sort_by_key(|unit| &unit.name);
+    units.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     units
 }
 
