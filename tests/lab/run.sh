@@ -100,6 +100,15 @@ idle() {
 }
 
 is_newer() { [ "$(stat -c %Y%Z%i "$1" 2>/dev/null)" != "$2" ]; }
+# Who knows systemd asks a node in its words.
+habits() {
+    local said
+    said=$(lab exec 2 systemctl is-active node-agent.service) && [ "$said" = active ] || because "node-agent is ${said:-silent}" || return
+    lab exec 2 systemctl status gossip wg0.service | grep -q 'Active: active (' || because "no status" || return
+    lab exec 2 journalctl -u node-agent.service --since -1h -n 5 | grep -q . || because "no lines of node-agent" || return
+    ! lab exec 2 systemctl enable k3s || because "it enables" || return
+    [ "$(lab exec 2 systemctl is-system-running)" = running ] || because "it does not run"
+}
 outside_status() {
     local pid document
     pid=$(pid1 2)
@@ -395,6 +404,7 @@ check up-again second_up
 check handshakes encrypted
 check idle-pid1 idle
 check status-from-outside outside_status
+check habits habits
 for unit in gossip node-agent wg0 logd; do check "kill-$unit" killed "$unit"; done
 check stop-start stop_start
 check orphans orphans
