@@ -18,6 +18,7 @@ use crate::unit::words::errno_text;
 use crate::unit::{Errno, Kill, Role, Table, Unit};
 
 use super::division::{Division, put};
+use super::say;
 
 /// How deep a unit's own tree is gone through: the kernel has no limit, a person does.
 const DEPTH: usize = 16;
@@ -162,8 +163,14 @@ impl Cgroups {
         let Some(folder) = self.folder(name) else { return };
         match put(&folder.join("cgroup.kill"), "1") {
             Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => kill_each(&folder),
-            Err(error) => log::warn!("unable to kill what is left of {name}: {error}; it is left to the shutdown"),
+            Err(error) => {
+                // A kernel before 5.14 has no such file.
+                if error.kind() != ErrorKind::NotFound {
+                    let cause = say::cause(&error);
+                    log::warn!("unable to kill the cgroup of {name} as one: {cause}; killing its processes one by one");
+                }
+                kill_each(&folder);
+            }
         }
     }
 

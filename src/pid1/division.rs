@@ -15,6 +15,8 @@ use crate::boot::cgroup::{Facts, INIT, ROOT, Reason, Verdict, controllers, is_ke
 use crate::sys::poll::Wait;
 use crate::sys::{Errno, process};
 
+use super::files::twice;
+
 /// How often a refusal is tried again, and how long it is waited for in between: somebody on their way through the root
 /// (`docker exec`) is gone in milliseconds.
 const TRIES: u32 = 200;
@@ -137,7 +139,7 @@ fn empty(root: &Path, init: &Path, immovable: &mut BTreeSet<i32>) -> usize {
 
 /// Writes `text` into a file of a cgroup, in one call.
 pub fn put(path: &Path, text: &str) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
+    twice(|| OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes()))
 }
 
 fn code(error: &io::Error) -> i32 {

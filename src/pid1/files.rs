@@ -58,21 +58,34 @@ pub fn texts(chosen: Option<&Path>) -> Result<Texts, String> {
     match chosen {
         Some(path) => paths.push(path.to_owned()),
         None => {
-            paths.extend(Path::new(TABLE).exists().then(|| PathBuf::from(TABLE)));
-            let mut more: Vec<PathBuf> = match fs::read_dir(MORE) {
-                Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-                Err(_) => Vec::new(),
-            };
+            let none = fs::metadata(TABLE).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            paths.extend((!none).then(|| PathBuf::from(TABLE)));
+            let mut more =
+                entries(Path::new(MORE)).map_err(|error| format!("unable to read {MORE}: {}", say::cause(&error)))?;
             more.retain(|path| path.extension().is_some_and(|end| end == "toml"));
             more.sort_unstable();
             paths.append(&mut more);
         }
     }
-    let read = |path: PathBuf| match fs::read_to_string(&path) {
+    let read = |path: PathBuf| match twice(|| fs::read_to_string(&path)) {
         Ok(text) => Ok((path.display().to_string(), text)),
         Err(error) => Err(format!("unable to read {}: {}", path.display(), say::cause(&error))),
     };
     paths.into_iter().map(read).collect()
+}
+
+/// What is in `folder`, all of it; nothing if it is not there.
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    match twice(|| fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+/// Does once more what could not be done, for want of memory or of descriptors, say, where nobody would try again: a machine is
+/// not to come up without its units.
+pub fn twice<T>(attempt: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    attempt().or_else(|_| attempt())
 }
 
 /// The table in `texts`.
@@ -108,12 +121,12 @@ pub fn keep(texts: &Texts) -> io::Result<()> {
 
 /// The last good table; empty if there is none.
 pub fn kept() -> Texts {
-    let mut paths: Vec<PathBuf> = match fs::read_dir(LAST_GOOD) {
-        Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
-        Err(_) => Vec::new(),
-    };
+    let mut paths = entries(Path::new(LAST_GOOD)).unwrap_or_default();
     paths.sort_unstable();
-    paths.iter().filter_map(|path| Some((path.display().to_string(), fs::read_to_string(path).ok()?))).collect()
+    paths
+        .iter()
+        .filter_map(|path| Some((path.display().to_string(), twice(|| fs::read_to_string(path)).ok()?)))
+        .collect()
 }
 
 /// Publishes `texts` as `DIRECTORY/table/GENERATION/`, one file a text, for our own user alone: there may be secrets in

@@ -69,7 +69,7 @@ pub fn close_inherited(open: Vec<RawFd>) {
 
 /// A pipe, read end first; both close on exec and block.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
-    nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+    super::twice(|| nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC))
 }
 
 /// Another descriptor of what `fd` is, with a number above `number`; it closes on exec.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Errno, check, clock, process};
+use super::{Errno, check, clock, process, twice};
 
 /// How a machine ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub fn end(how: Power) -> Errno {
         Power::Halt => libc::RB_HALT_SYSTEM,
     };
     // SAFETY: no memory is passed.
-    check(unsafe { libc::reboot(word) }.into()).err().unwrap_or(Errno::EINVAL)
+    twice(|| check(unsafe { libc::reboot(word) }.into())).err().unwrap_or(Errno::EINVAL)
 }
 
 /// Makes Ctrl-Alt-Del send SIGINT to PID 1 instead of restarting the machine on the spot. Refused in a container: only
