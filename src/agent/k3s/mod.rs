@@ -203,6 +203,11 @@ impl Plan {
         Ok(facts)
     }
 
+    /// Whether k3s is not started for it.
+    fn stops(&self, finding: &Finding) -> bool {
+        finding.is_obstacle() && !self.ignored.contains(finding.name)
+    }
+
     /// Fails with what keeps k3s from starting; says what else could not be mended if this is the `last` word on it.
     fn judge(&self, findings: &[Finding], last: bool) -> Result<(), Failure> {
         let mut obstacles = Vec::new();
@@ -210,14 +215,16 @@ impl Plan {
             let remedy = finding.remedy.as_deref().unwrap_or_default();
             let line = format!("{}: {}; {remedy}", finding.name, finding.seen);
             match finding.need {
-                Need::Must if !self.ignored.contains(finding.name) => obstacles.push(table::obstacle(finding)),
+                Need::Must if self.stops(finding) => obstacles.push(table::obstacle(finding)),
                 _ if !last => {}
                 _ if self.ignored.contains(finding.name) => warn!("overridden by {IGNORE}: {line}"),
                 Need::Must | Need::Should => warn!("{line}"),
                 Need::May => info!("{line}"),
             }
         }
+        let names: Vec<_> = findings.iter().filter(|found| self.stops(found)).map(|found| found.name).collect();
         let Some(text) = obstacles.pop() else { return Ok(()) };
+        info!("K3S: condition: not met ({}); {} {} is not started", names.join(", "), self.role.word(), self.name);
         obstacles.iter().for_each(|line| error!("{line}"));
         Err(Failure::configuration(text))
     }
@@ -250,8 +257,7 @@ fn show(shown: &Plan, facts: &Facts, json: bool) -> Result<(), Failure> {
     } else {
         say(&table::table(&findings))?;
     }
-    let obstacle = |finding: &&Finding| finding.is_obstacle() && !shown.ignored.contains(finding.name);
-    match findings.iter().filter(obstacle).count() {
+    match findings.iter().filter(|finding| shown.stops(finding)).count() {
         0 => Ok(()),
         count => Err(Failure {
             code: 1,
