@@ -4,7 +4,7 @@ use super::{IGNORED, Scene, kit};
 use crate::need;
 
 /// A /dev of its own with what is needed; `kmsg` makes its kmsg.
-fn dev(options: &str, kmsg: &str) -> String {
+pub fn dev(options: &str, kmsg: &str) -> String {
     format!(
         "mkdir -p /tmp/k3s-dev.$$ && mount --bind /dev /tmp/k3s-dev.$$ && mount -t tmpfs -o {options} tmpfs /dev && mkdir /dev/shm /dev/pts \
          && touch /dev/null && mount --bind /tmp/k3s-dev.$$/null /dev/null && umount /tmp/k3s-dev.$$ && rmdir /tmp/k3s-dev.$$ || exit 98\n{kmsg}\n"

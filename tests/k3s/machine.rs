@@ -46,6 +46,10 @@ fn a_refusal_is_final_and_says_what_to_do() {
     assert!(out.contains("unable to start k3s: cgroup-namespace: PID 1 is in /"), "{out}");
     assert!(out.contains("start it with --cgroupns=private and without -v /sys/fs/cgroup"), "{out}");
     assert!(!scene.path("report").exists() && !out.contains(" -> "), "{out}");
+    // --cgroupns=private, and no mount of the host's.
+    drop(node);
+    tree.join_up();
+    crate::container::node(&scene, &tree, "own-tree", &table, "").wait_state("k3s", "up");
 }
 
 #[test]
@@ -93,6 +97,39 @@ fn a_root_that_nobody_emptied_is_refused() {
         "{}",
         said.err
     );
+}
+
+/// The life of a server once more, where /kubepods has every controller. An emulated processor takes its time.
+#[test]
+fn a_server_ends_and_nothing_is_left() {
+    need!("machine::a_server_ends", no_controllers());
+    crate::life::of_a_server("whole-life", 60);
+}
+
+/// As a machine without a battery starts: k3s does not, and says it in its own way.
+#[test]
+fn a_clock_before_its_time_is_set() {
+    need!("machine::a_clock_before_its_time", no_controllers());
+    need!(
+        "machine::a_clock_before_its_time",
+        std::env::var_os("OWN_MACHINE").is_none().then_some("the clock is not ours")
+    );
+    let set = |seconds: u64| {
+        let status = std::process::Command::new("date").args(["-u", "-s", &format!("@{seconds}")]).status();
+        assert!(status.is_ok_and(|status| status.success()), "the clock could not be set");
+    };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+    let (scene, table) = scene("clock", &[], &[]);
+    let tree = Tree::new("clock");
+    set(1_000);
+    let node = node(&scene, &tree, "clock", &table, "");
+    node.wait_state("k3s", "failed");
+    let line = "unable to start k3s: clock: it is before 1980, and k3s does not start then; set the clock of the host: date -s, or \
+                an NTP client";
+    assert!(node.read("out").contains(line), "{}", node.read("out"));
+    set(now);
+    ask(&node, 0, Wish::Start);
+    node.wait_state("k3s", "up");
 }
 
 /// A host that hands on less than k3s needs.

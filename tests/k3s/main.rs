@@ -10,6 +10,7 @@ mod kit;
 mod kmsg;
 mod life;
 mod machine;
+mod needs;
 mod refusals;
 mod start;
 #[path = "../cgroup/tree.rs"]

@@ -134,6 +134,43 @@ fn its_lines_have_the_names_that_they_had() {
     assert!(!server.exists() && std::fs::read_to_string(&agent).expect("a log") == "mine\n");
 }
 
+/// Further servers: embedded etcd takes them only if what they say of the cluster is what the first one said.
+#[test]
+fn a_further_server_joins_whom_gossip_shows() {
+    need!("start::a_further_server_joins", kit::no_namespaces());
+    let yaml = |scene: &Scene| scene.text("etc/rancher/k3s/config.yaml");
+    let first = Scene::new("first", &[("NODE_BOOTSTRAP", "true"), ("NODE_ROLES", "server,storage")]);
+    assert_eq!(first.run(&["k3s"]).code, Some(0));
+    let second = Scene::new("second", &[("NODE_ROLES", "Server")]);
+    second.write("run/cluster-os/peers.json", &peers("10.42.0.7"));
+    let said = second.run(&["k3s"]);
+    assert!(said.err.contains("server node1 joins 10.42.0.7; "), "{}", said.err);
+    assert_eq!(second.reported("words"), "server");
+    let (of_first, of_second) = (yaml(&first), yaml(&second));
+    assert!(of_first.contains("cluster-init: true\n") && !of_second.contains("cluster-init"), "{of_second}");
+    assert!(of_second.contains("server: \"https://10.42.0.7:6443\"\n"), "{of_second}");
+    // The same of all that a server must not differ in, and the same token, without a copy.
+    for key in ["cluster-cidr", "service-cidr", "flannel-backend", "flannel-iface", "disable"] {
+        let line = |text: &str| text.lines().find(|line| line.starts_with(&format!("{key}:"))).map(str::to_owned);
+        assert_eq!(line(&of_first), line(&of_second), "{key}");
+    }
+    assert_eq!(second.text("run/cluster-os/k3s-token"), first.text("run/cluster-os/k3s-token"));
+    // The one that it joined is remembered while gossip shows nobody, and another one is taken when that alone answers.
+    std::fs::remove_file(second.path("run/cluster-os/peers.json")).expect("taken away");
+    assert!(second.run(&["k3s"]).err.contains("server node1 joins 10.42.0.7; "));
+    let other = peers("10.42.0.9");
+    let failed = peers("10.42.0.7").replace("\"alive\"", "\"failed\"");
+    let entry = failed.split("\"peers\":[").nth(1).and_then(|rest| rest.strip_suffix("]}")).expect("a peer");
+    let both = other.replace("\"peers\":[", &format!("\"peers\":[{entry},"));
+    second.write("run/cluster-os/peers.json", &both);
+    assert!(second.run(&["k3s"]).err.contains("server node1 joins 10.42.0.9; "));
+    assert_eq!(second.text("var/lib/cluster-os/k3s-server"), "10.42.0.9\n");
+    // With a database of its own it goes on, should nobody be there.
+    let alone = Scene::new("alone", &[("NODE_ROLES", "server")]);
+    std::fs::create_dir_all(alone.path("var/lib/rancher/k3s/server/db")).expect("a folder");
+    assert!(alone.run(&["k3s"]).err.contains("server node1 goes on with its cluster; "));
+}
+
 #[test]
 fn a_server_says_so_in_gossip() {
     need!("start::a_server_says_so_in_gossip", kit::no_namespaces());
