@@ -21,6 +21,7 @@ set -euo pipefail
 self=$(readlink -f "${BASH_SOURCE[0]}")
 repo=$(dirname "$(dirname "$self")")
 state=${LAB_STATE:-/var/lib/clusteros-lab/docker}
+# shellcheck disable=SC2034 # nodes.sh waits so long
 wait_limit=${LAB_WAIT:-90}
 # shellcheck source=images/nodes.sh
 . "$repo/images/nodes.sh"
@@ -101,7 +102,7 @@ down() {
 k3s=
 if [ "${1:-}" = --k3s ]; then
     k3s=$(readlink -f "${2:-}") || usage
-    export CLUSTEROS_PRIVILEGED=true
+    export CLUSTEROS_PRIVILEGED=${CLUSTEROS_PRIVILEGED:-true}
     shift 2
 fi
 command=${1:-}

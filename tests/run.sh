@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Every test, rung by rung.
 #
-#   tests/run.sh             all rungs: style unit sim ns build lab boot
+#   tests/run.sh             all rungs: style unit sim ns build lab image boot
 #   tests/run.sh RUNG...     only these, in this order
 #   NEED=all tests/run.sh    what cannot run here is a failure, not a skip
 #
 # For a fresh Debian or Ubuntu with Rust. As root it installs the Debian packages that are missing and says which; without
-# root it skips what needs them. LAB_BIN names a folder of built programs for lab and boot; else `build` makes them.
+# root it skips what needs them. LAB_BIN names a folder of built programs for lab, image and boot; else `build` makes them.
 #
 # Each rung's whole output is kept in target/test-logs/RUNG.log. The last line is `N passed, N failed, N skipped`, and the
 # exit status is 0 only if nothing failed.
@@ -17,7 +17,7 @@ PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
 export NEED=${NEED:-} CARGO_TERM_COLOR=never RUST_BACKTRACE=${RUST_BACKTRACE:-0}
 target=${CARGO_TARGET_DIR:-$PWD/target}
 logs=$target/test-logs
-rungs=(style unit sim ns build lab boot)
+rungs=(style unit sim ns build lab image boot)
 # No rung may hang for ever.
 limit=${RUNG_LIMIT:-1200}
 
@@ -34,6 +34,7 @@ tools=(
     cc:gcc c++:g++ readelf:binutils serf:serf wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static
     qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod shellcheck:shellcheck unshare:util-linux setpriv:util-linux jq:jq
     tini:tini dumb-init:dumb-init catatonit:catatonit strace:strace scriptreplay:bsdutils zsh:zsh fish:fish groff:groff-base
+    dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap podman:podman
 )
 
 install_tools() {
@@ -200,6 +201,8 @@ programs() {
 }
 
 rung_lab() { programs && script tests/lab/run.sh; }
+# K3S=/path: with a real k3s.
+rung_image() { programs && script tests/image/run.sh; }
 rung_boot() {
     programs && script tests/boot/run.sh
     results tests/mesh/machine.sh

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::files::{self, Place};
 use super::node::{self, Node};
 use super::paths::Paths;
-use super::{Failure, say, seeds, serf, underlay};
+use super::{Failure, k3s, say, seeds, serf, underlay};
 use crate::agent::config::Config;
 use crate::agent::environment::Change;
 use crate::mesh::Identity;
@@ -28,6 +28,9 @@ pub fn init(paths: &Paths) -> Result<(), Failure> {
 
     gossip(paths, &node)?;
     info!("node {}: id {}, mesh address {}", node.name, node.identity.node_id(), node.address);
+    if k3s::is_missing(&node.config) {
+        info!("K3S: skipped: there is no k3s in PATH");
+    }
     Ok(())
 }
 

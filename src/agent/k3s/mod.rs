@@ -57,6 +57,11 @@ pub(super) fn is_server(config: &Config) -> bool {
     config.roles.k3s == Some(true) && role_of(config) == Ok(Some(Role::Server)) && binary().is_some()
 }
 
+/// Whether this node shall run k3s, and has none.
+pub(super) fn is_missing(config: &Config) -> bool {
+    config.roles.k3s == Some(true) && binary().is_none()
+}
+
 /// Starts k3s, or with `check` says how things stand.
 pub(super) fn command(paths: &Paths, check: bool, json: bool) -> Result<(), Failure> {
     let (config, _) = node::configuration(paths)?;
