@@ -108,6 +108,39 @@ fn a_first_server_that_lost_its_disk_joins_the_others() {
     assert!(scene.text("etc/rancher/k3s/config.yaml").contains("cluster-init: true\n"));
 }
 
+/// A node that was killed leaves addresses that no pod has any more; where a pod lives they are its own.
+#[test]
+fn what_an_end_without_order_left_is_taken_away() {
+    need!("start::what_an_end_without_order_left", kit::no_namespaces());
+    let mut scene = Scene::new("clear", &[("NODE_BOOTSTRAP", "true")]);
+    let lease = "var/lib/cni/networks/cbr0/10.44.0.2";
+    let data = scene.path("var/lib/rancher/k3s/data/abc/bin").display().to_string();
+    let shim = format!("{data}/containerd-shim-runc-v2");
+    scene.write(lease, "");
+    scene.before = format!(
+        "mkdir -p {data} && cp -L \"$(command -v sh)\" {shim} && mkfifo {root}/fifo || exit 98\n\
+         {shim} -c 'read -r line <>{root}/fifo' >/dev/null 2>&1 &\n\
+         until [ \"$(readlink /proc/$!/exe)\" = {shim} ]; do sleep 0.02; done\n",
+        root = scene.root.display()
+    );
+    // The shim ends with the command.
+    scene.by = "sh -c '\"$@\"; status=$?; kill -9 $(cat shim); exit $status' sh".to_owned();
+    scene.before.push_str(&format!("cd {} && echo $! >shim\n", scene.root.display()));
+    let said = scene.run(&["k3s", "--clear"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("info: pods live here: nothing of theirs is taken away\n"), "{}", said.err);
+    assert!(scene.path(lease).exists());
+
+    let point = scene.path("run/k3s/containers/rootfs").display().to_string();
+    scene.before = format!("mkdir -p {point} && mount -t tmpfs pods {point} || exit 98\n");
+    scene.by = String::new();
+    let said = scene.run(&["k3s", "--clear"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert!(said.err.contains("info: unmounted 1 mounts of pods\n"), "{}", said.err);
+    // The folder may be a volume.
+    assert!(!scene.path("var/lib/cni/networks").exists() && scene.path("var/lib/cni").exists());
+}
+
 /// As the documentation of ClusterOS has it: `tail -100 /var/log/cluster-os/k3s-server.log`, and the lines with `K3S:`.
 #[test]
 fn its_lines_have_the_names_that_they_had() {
