@@ -236,16 +236,18 @@ impl<'a> Agent<'a> {
     }
 
     async fn reconcile(&mut self) -> Result<(), wg::Error> {
+        let (interface, key) = (self.interface(), self.local.record.key);
         let device = match &mut self.device {
             Some(device) => device,
             None => {
-                let interface = &self.node.config.networking.interface;
-                let device = Device::open(interface).await?;
+                let mut device = Device::open(interface).await?;
+                wg::owned(interface, &device.dump().await?, key)?;
                 wg::place(interface, self.node.address, self.node.subnet.length()).await?;
                 self.device.insert(device)
             }
         };
         let observed = device.dump().await?;
+        wg::owned(interface, &observed, key)?;
         // Without a word from gossip yet, what the device has is as good as anything.
         let Some(members) = &self.members else { return Ok(()) };
         let announced = self.roster.announced();

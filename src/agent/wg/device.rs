@@ -12,7 +12,7 @@ use super::error::Error;
 use super::kernel::Kernel;
 use super::link::{Links, described};
 use super::uapi;
-use crate::mesh::peers::{Observed, Operation};
+use crate::mesh::peers::{Observed, Operation, WgKey};
 
 /// Who does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,16 @@ impl Device {
     }
 }
 
+/// Makes sure that the device is this node's, whose key is `own`: without any key it is still being made, and with
+/// another one it is somebody else's, in which nothing is changed.
+pub fn owned(name: &str, observed: &Observed, own: WgKey) -> Result<(), Error> {
+    match observed.public_key {
+        Some(key) if key == own => Ok(()),
+        Some(key) => Err(Error::Foreign(name.to_owned(), format!("its WireGuard key is {key}, not this node's"))),
+        None => Err(Error::Absent(name.to_owned())),
+    }
+}
+
 /// Tells when the links of this network namespace change.
 pub struct Changes {
     name: Option<String>,
@@ -141,5 +151,30 @@ impl Changes {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::owned;
+    use crate::mesh::peers::{Observed, WgKey};
+
+    #[test]
+    fn a_device_with_another_key_is_somebody_elses() {
+        let said = |key: Option<u8>| {
+            let observed = Observed { public_key: key.map(|byte| WgKey([byte; 32])), ..Observed::default() };
+            owned("wg0", &observed, WgKey([1; 32])).map_err(|error| (error.exit_code(), error.to_string()))
+        };
+        assert_eq!(said(Some(1)), Ok(()));
+        assert_eq!(
+            said(Some(2)),
+            Err((
+                78,
+                "wg0 is there already and is not ours (its WireGuard key is \
+                 AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=, not this node's); remove it, or choose another name"
+                    .to_owned()
+            ))
+        );
+        assert_eq!(said(None), Err((1, "there is no WireGuard link wg0; is `node-agent wg0` up?".to_owned())));
     }
 }

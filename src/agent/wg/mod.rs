@@ -16,7 +16,7 @@ mod userspace;
 use std::io;
 use std::net::Ipv4Addr;
 
-pub use device::{Changes, Device, Mode, changes};
+pub use device::{Changes, Device, Mode, changes, owned};
 pub use error::Error;
 pub use link::{Link, Links};
 pub use settings::{Settings, command};
