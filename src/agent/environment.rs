@@ -4,7 +4,7 @@ use super::config::{self, Config};
 use crate::mesh::Subnet;
 
 /// The variables, in the order in which they are applied, and the key each one sets.
-pub const VARIABLES: [(&str, &str); 11] = [
+pub const VARIABLES: [(&str, &str); 10] = [
     ("NODE_NAME", "discovery.node_name"),
     ("NODE_BOOTSTRAP", "discovery.bootstrap"),
     ("NODE_JOIN", "discovery.bootstrap_peers"),
@@ -15,7 +15,6 @@ pub const VARIABLES: [(&str, &str); 11] = [
     ("CLUSTER_AUTH_KEY", "cluster.auth_key"),
     ("NODE_ADVERTISE", "discovery.advertise"),
     ("NODE_SUBNET", "networking.subnet"),
-    ("NODE_INTERFACE", "networking.interface"),
 ];
 
 /// What a variable changed.
@@ -73,7 +72,6 @@ fn set(config: &mut Config, variable: &str, value: String) -> Result<(), String>
             value.parse::<Subnet>().map_err(|cause| format!("{value:?} is {cause}"))?;
             config.networking.subnet = value;
         }
-        "NODE_INTERFACE" => config.networking.interface = value,
         _ => {}
     }
     Ok(())
@@ -131,6 +129,14 @@ mod tests {
             apply(&mut config, environment(&[("NODE_NAME", "node3")])).unwrap(),
             [Change { variable: "NODE_NAME", key: "discovery.node_name" }]
         );
+    }
+
+    #[test]
+    fn the_link_of_the_underlay_is_not_the_link_of_the_mesh() {
+        let mut config = Config::default();
+        let pairs = [("NODE_ADDRESS", "10.0.0.1/24"), ("NODE_INTERFACE", "eth0")];
+        assert_eq!(apply(&mut config, environment(&pairs)).unwrap(), []);
+        assert_eq!(config.networking.interface, "wg0");
     }
 
     #[test]
