@@ -1,5 +1,6 @@
 //! This node as its files and its environment make it: configuration, identity, name, address.
 
+use std::io::ErrorKind;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,6 +20,10 @@ use crate::mesh::{Identity, Record, Subnet};
 
 /// A move gives up after this many addresses that others have: the subnet is full then.
 const ATTEMPTS: usize = 1000;
+
+/// What to do about a damaged identity.json.
+const MEND: &str =
+    "put back a copy of this node's file, or move it away and this node becomes a new one (nothing was changed)";
 
 /// This node.
 pub struct Node {
@@ -139,12 +144,7 @@ impl Node {
 /// The configuration: node.yaml if there is one, and over it the environment; and what the environment changed.
 pub(super) fn configuration(paths: &Paths) -> Result<(Config, Vec<Change>), Failure> {
     let path = paths.node_yaml();
-    let text = files::read(&path).map_err(|error| {
-        Failure::configuration(format!(
-            "unable to read {}: {error}; correct it and start the node again",
-            path.display()
-        ))
-    })?;
+    let text = files::read(&path).map_err(|error| unreadable(&path, &error, "correct it and start the node again"))?;
     let wrong = |mistakes: &[String]| Failure::configuration(config::complaint(&path, mistakes));
     let mut config = match &text {
         Some(text) => Config::parse(text).map_err(|cause| wrong(&[cause]))?,
@@ -162,15 +162,20 @@ pub(super) fn configuration(paths: &Paths) -> Result<(Config, Vec<Change>), Fail
 
 /// The identity in the file, or none if there is no file. A damaged file is an error, and is left as it is.
 pub(super) fn identity(path: &Path) -> Result<Option<Identity>, Failure> {
-    let damaged = |cause: String| {
-        Failure::configuration(format!(
-            "unable to read {}: {cause}; put back a copy of this node's file, or move it away and this node becomes a new one \
-             (nothing was changed)",
-            path.display()
-        ))
-    };
-    let Some(text) = files::read(path).map_err(|error| damaged(error.to_string()))? else { return Ok(None) };
-    Identity::parse(&text).map(Some).map_err(|damage| damaged(damage.to_string()))
+    let Some(text) = files::read(path).map_err(|error| unreadable(path, &error, MEND))? else { return Ok(None) };
+    let damaged = |damage| Failure::configuration(format!("unable to read {}: {damage}; {MEND}", path.display()));
+    Identity::parse(&text).map(Some).map_err(damaged)
+}
+
+/// A file that cannot be read: by what it is, which only a person can `mend`, or by the state of the system at this moment,
+/// which says nothing of the file.
+fn unreadable(path: &Path, error: &std::io::Error, mend: &str) -> Failure {
+    let is_no_file = matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::FileTooLarge);
+    if is_no_file || error.raw_os_error() == Some(libc::ELOOP) {
+        return Failure::configuration(format!("unable to read {}: {error}; {mend}", path.display()));
+    }
+    let next = if error.kind() == ErrorKind::PermissionDenied { "run as root" } else { "trying again" };
+    Failure::internal(format!("unable to read {}: {error}; {next}", path.display()))
 }
 
 /// Seconds since 1970, 0 if the clock is before that.
@@ -212,5 +217,28 @@ impl Claim {
         serde_json::from_str(text)
             .map_err(|error| warn!("unable to read {}: {error}; the address is computed anew", path.display()))
             .ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MEND, unreadable};
+    use std::io::{Error, ErrorKind};
+    use std::path::Path;
+
+    #[test]
+    fn a_disk_that_fails_is_no_damaged_identity() {
+        let said = |error: Error| {
+            let failure = unreadable(Path::new("/identity.json"), &error, MEND);
+            (failure.code, failure.text.rsplit("; ").next().unwrap_or_default().to_owned())
+        };
+        for errno in [libc::EIO, libc::EMFILE, libc::ENOMEM, libc::ENOTCONN] {
+            assert_eq!(said(Error::from_raw_os_error(errno)), (70, "trying again".to_owned()), "{errno}");
+        }
+        assert_eq!(said(Error::from_raw_os_error(libc::EACCES)), (70, "run as root".to_owned()));
+        assert_eq!(said(Error::from_raw_os_error(libc::ELOOP)), (78, MEND.to_owned()));
+        for kind in [ErrorKind::InvalidInput, ErrorKind::InvalidData, ErrorKind::FileTooLarge] {
+            assert_eq!(said(Error::from(kind)), (78, MEND.to_owned()));
+        }
     }
 }
