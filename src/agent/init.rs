@@ -95,12 +95,7 @@ fn own_addresses(advertise: Option<IpAddr>) -> Vec<IpAddr> {
 /// The identity in the file; a new one if there is none.
 fn identity(path: &Path) -> Result<Identity, Failure> {
     if let Some(identity) = node::identity(path)? {
-        if files::close(path).unwrap_or(false) {
-            warn!(
-                "{} could be read by others than root, and holds this node's private key; its mode is 0600 now",
-                path.display()
-            );
-        }
+        close(path, "this node's private key");
         return Ok(identity);
     }
     let mut seed = Zeroizing::new([0; 32]);
@@ -124,11 +119,35 @@ fn identity(path: &Path) -> Result<Identity, Failure> {
     Ok(identity)
 }
 
+/// Takes from others what they could read of `secret`.
+fn close(path: &Path, secret: &str) {
+    let path_text = path.display();
+    match files::close(path) {
+        Ok(true) => {
+            warn!("{path_text} could be read by others than root, and holds {secret}; its mode is 0600 now");
+        }
+        Ok(false) => {}
+        Err(error) => warn!(
+            "unable to close {path_text} to others than root: {error}; it holds {secret}: take it from them with chmod 600"
+        ),
+    }
+}
+
+/// Whether the file has a key, as it was before the environment came over it.
+fn has_key(config: &Config, changes: &[Change]) -> bool {
+    let from_environment = changes.iter().any(|change| change.key == "cluster.auth_key");
+    let of_gossip = config.discovery.encrypt_key.as_deref().is_some_and(|key| !key.is_empty());
+    of_gossip || config.cluster.auth_key.is_some() && !from_environment
+}
+
 /// Writes node.yaml if there is none, or if the environment says otherwise. Not being able to is no failure: every
 /// command reads the environment too.
 fn keep_configuration(paths: &Paths, config: &Config, changes: &[Change]) {
     let path = paths.node_yaml();
     let exists = path.exists();
+    if exists && has_key(config, changes) {
+        close(&path, "the cluster's key");
+    }
     if exists && changes.is_empty() {
         return;
     }

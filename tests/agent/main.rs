@@ -175,6 +175,21 @@ fn an_identity_that_others_could_read_is_closed() {
 }
 
 #[test]
+fn a_key_in_the_configuration_that_others_could_read_is_closed() {
+    let node = Node::new("open-key");
+    node.write(YAML, "discovery:\n  node_name: node1\n  advertise: 10.0.0.1\n");
+    let key = format!("cluster:\n  auth_key: {KEY}\n");
+    node.write(YAML, &(node.text(YAML) + &key));
+    fs::set_permissions(node.path(YAML), fs::Permissions::from_mode(0o644)).unwrap();
+    let said = node.run(&["init"], &[]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let line = "warning: /etc/cluster-os/node.yaml could be read by others than root, and holds the cluster's key; its mode is 0600 now\n";
+    assert!(said.err.contains(line), "{}", said.err);
+    assert_eq!((node.mode(YAML), node.text(YAML).ends_with(&key)), (0o600, true));
+    assert!(!node.run(&["init"], &[]).err.contains("could be read"));
+}
+
+#[test]
 fn info_says_who_the_node_is_and_no_secret() {
     let node = Node::new("info");
     node.write(IDENTITY, &clusteros_init::mesh::Identity::from_seed(&[0; 32]).text());
