@@ -235,9 +235,14 @@ fn decode(field: &'static str, text: &str, expected: usize) -> Result<Vec<u8>, D
     Ok(bytes)
 }
 
-/// The cause alone: serde_json appends the place, which [`Damage::Json`] carries by itself.
+/// The cause alone: serde_json appends the place, which [`Damage::Json`] carries by itself. A value that is of the wrong kind
+/// is not shown: it may be the key.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
+    let named = text.starts_with("missing field") || text.starts_with("duplicate field");
+    if error.is_data() && !named {
+        return "not an object with the texts private_key, public_key and node_id".to_owned();
+    }
     match text.rfind(" at line ") {
         Some(end) => text.get(..end).unwrap_or_default().to_owned(),
         None => text,
@@ -321,6 +326,11 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_shown() {
+        let kind = "not an object with the texts private_key, public_key and node_id";
+        for text in ["\"c2VjcmV0\"", "{\"private_key\": [\"c2VjcmV0\"]}", "{\"private_key\": 736563726574}"] {
+            let Err(Damage::Json(_, _, cause)) = Identity::parse(text) else { panic!("{text} is an identity") };
+            assert_eq!(cause, kind);
+        }
         let identity = Identity::from_seed(&[7; 32]);
         let shown = format!("{identity:?}");
         assert!(shown.contains(identity.node_id().as_str()));
