@@ -102,7 +102,10 @@ async fn wait(links: &Links, wanted: Option<&str>) -> Result<Link, Failure> {
             if let Some(link) = chosen(all, wanted) {
                 return Ok(link);
             }
-            changes.next().await;
+            if !changes.next().await {
+                let ended = Error::Refused("hearing of links".to_owned(), io::ErrorKind::BrokenPipe.into());
+                return Err(failed("wait for an interface", ended));
+            }
         }
     };
     timeout(LIMIT, found).await.unwrap_or_else(|_| {

@@ -146,7 +146,10 @@ async fn farewell(settings: &Settings, links: &Links, link: &Link) -> Result<(),
     links.set_alias(link.index, &settings.farewell()).await.map_err(read)?;
     let gone = async {
         while links.find(&settings.interface).await?.is_some_and(|now| now.index == link.index) {
-            changes.next().await;
+            if !changes.next().await {
+                // Nothing tells of it any more: the limit below decides.
+                std::future::pending::<()>().await;
+            }
         }
         Ok(())
     };
