@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 use futures_util::StreamExt;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
-    Nla,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload,
+    NetlinkSerializable, Nla,
 };
 use netlink_packet_generic::GenlMessage;
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
@@ -31,6 +31,9 @@ const BATCH: usize = 16 * 1024;
 
 /// Networks of one peer in one message: 40 bytes each at most, so that they are within [`BATCH`].
 const NETWORKS: usize = 400;
+
+/// A device that changes while it is read is read again, but not for ever.
+const DUMPS: usize = 5;
 
 /// A connection to the kernel's WireGuard. It lives inside a tokio runtime, in a task of its own.
 pub struct Kernel {
@@ -56,18 +59,15 @@ impl Kernel {
 
     /// Returns the device as it is. ENODEV if there is no such link, EOPNOTSUPP if it is not WireGuard's.
     pub async fn dump(&self) -> io::Result<Observed> {
-        let mut request = self.message(WireguardCmd::GetDevice, Vec::new());
-        request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-        let mut pieces = Vec::new();
-        let mut answers = self.handle.request(request, SocketAddr::new(0, 0)).map_err(closed)?;
-        while let Some(answer) = answers.next().await {
-            match answer.payload {
-                NetlinkPayload::InnerMessage(message) => pieces.push(message.payload.attributes),
-                NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
-                _ => {}
+        for _ in 0..DUMPS {
+            let mut request = self.message(WireguardCmd::GetDevice, Vec::new());
+            request.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+            let answers = self.handle.request(request, SocketAddr::new(0, 0)).map_err(closed)?;
+            if let Some(observed) = whole(answers.collect().await)? {
+                return Ok(observed);
             }
         }
-        Ok(joined(pieces))
+        Err(io::Error::new(io::ErrorKind::Interrupted, "it changes while it is read"))
     }
 
     /// Sets the private key, which must be clamped, and the port; what is none stays.
@@ -244,6 +244,21 @@ fn allowed_ips(networks: &[(IpAddr, u8)]) -> Vec<WireguardAllowedIp> {
     networks.iter().map(one).collect()
 }
 
+/// The device in the answers to one request; none if it changed between them, so that they do not fit together.
+fn whole(answers: Vec<NetlinkMessage<GenlMessage<WireguardMessage>>>) -> io::Result<Option<Observed>> {
+    let mut pieces = Vec::new();
+    let mut changed = false;
+    for answer in answers {
+        changed |= answer.header.flags & NLM_F_DUMP_INTR != 0;
+        match answer.payload {
+            NetlinkPayload::InnerMessage(message) => pieces.push(message.payload.attributes),
+            NetlinkPayload::Error(error) if error.code.is_some() => return Err(error.to_io()),
+            _ => {}
+        }
+    }
+    Ok((!changed).then(|| joined(pieces)))
+}
+
 /// One device from the messages of a dump: a long one cuts a peer in two, and only its first piece has everything.
 fn joined(pieces: Vec<Vec<WireguardAttribute>>) -> Observed {
     let mut observed = Observed::default();
@@ -315,11 +330,13 @@ fn network(attributes: &WireguardAllowedIp) -> Option<(IpAddr, u8)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{BATCH, batches, joined, pieces};
+    use super::{BATCH, batches, joined, pieces, whole};
     use crate::mesh::peers::{Observed, ObservedPeer, Operation, PeerSpec, WgKey};
-    use netlink_packet_core::Nla;
+    use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkMessage, Nla};
+    use netlink_packet_generic::GenlMessage;
     use netlink_packet_wireguard::{
-        WireguardAttribute, WireguardPeer, WireguardPeerAttribute, WireguardPeerFlags, WireguardTimeSpec,
+        WireguardAttribute, WireguardCmd, WireguardMessage, WireguardPeer, WireguardPeerAttribute, WireguardPeerFlags,
+        WireguardTimeSpec,
     };
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -452,5 +469,19 @@ mod tests {
             ],
         };
         assert_eq!(joined(dump), expected);
+    }
+
+    #[test]
+    fn a_device_that_changed_while_it_was_read_is_read_again() {
+        let answer = |flags: u16| {
+            let attributes = vec![WireguardAttribute::ListenPort(51820)];
+            let message = WireguardMessage { cmd: WireguardCmd::GetDevice, attributes };
+            let mut answer = NetlinkMessage::from(GenlMessage::from_payload(message));
+            answer.header.flags = flags;
+            answer
+        };
+        let port = |answers| whole(answers).expect("no error").map(|observed| observed.port);
+        assert_eq!(port(vec![answer(NLM_F_DUMP), answer(0)]), Some(51820));
+        assert_eq!(port(vec![answer(0), answer(NLM_F_DUMP_INTR)]), None);
     }
 }
