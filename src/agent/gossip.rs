@@ -5,6 +5,7 @@ use std::time::Duration;
 use log::{info, warn};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use zeroize::Zeroizing;
 
 use super::notify;
 use super::rpc::{Client, Error};
@@ -22,10 +23,12 @@ const REFRESH: Duration = Duration::from_secs(60);
 const ALONE: Duration = Duration::from_secs(10);
 
 /// What this node is in gossip.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Own {
     /// Where gossip serves its RPC.
     pub rpc: String,
+    /// What its RPC wants to be told first; empty if nothing.
+    pub password: Zeroizing<String>,
     /// This node's name.
     pub name: String,
     /// Its signed tags.
@@ -39,7 +42,7 @@ pub async fn follow(own: Own, out: Sender<Vec<Member>>) {
     let mut delay = SHORTEST;
     let mut said = false;
     while !out.is_closed() {
-        let error = match Client::connect(&own.rpc).await {
+        let error = match Client::connect(&own.rpc, &own.password).await {
             Ok(client) => {
                 if std::mem::take(&mut said) {
                     info!("gossip at {} answers", own.rpc);
@@ -115,7 +118,7 @@ fn is_alone(own: &Own, members: &[Member]) -> bool {
 
 async fn join(own: Own) {
     // That nobody answers is no news: being alone was said, and it is asked again.
-    if let Ok(mut client) = Client::connect(&own.rpc).await {
+    if let Ok(mut client) = Client::connect(&own.rpc, &own.password).await {
         drop(client.join(&own.targets).await);
     }
 }

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use blake2::Blake2b;
 use blake2::digest::Digest;
 use blake2::digest::consts::U32;
+use hkdf::Hkdf;
 use serde::Serialize;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::config::{self, Config};
@@ -28,6 +30,7 @@ pub fn text(
     let bind: IpAddr =
         config.discovery.bind_addr.parse().map_err(|_| "discovery.bind_addr is no address".to_owned())?;
     let key = Zeroizing::new(STANDARD.encode(gossip_key(config)?));
+    let password = rpc_password(config)?;
     let file = File {
         node_name: name,
         bind: SocketAddr::new(bind, port).to_string(),
@@ -36,6 +39,7 @@ pub fn text(
         retry_join: join,
         retry_interval: "2s",
         rpc_addr: RPC,
+        rpc_auth: &password,
         tags,
         profile: "lan",
         log_level: "info",
@@ -65,6 +69,24 @@ pub fn gossip_key(config: &Config) -> Result<Zeroizing<Vec<u8>>, String> {
     Ok(Zeroizing::new(hash.finalize().to_vec()))
 }
 
+/// What sets the password of the RPC apart from everything else that follows from the key of gossip.
+const RPC_LABEL: &[u8] = b"clusteros-init serf rpc 1";
+
+/// The password of gossip's RPC, 64 hexadecimal digits: HKDF-SHA256 of the key of gossip, without a salt. Without one every
+/// process of this host could read that key there, and change whom this node sees. The error is [`gossip_key`]'s.
+pub fn rpc_password(config: &Config) -> Result<Zeroizing<String>, String> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    // It fails only for more than 255 * 32 bytes.
+    Hkdf::<Sha256>::new(None, &gossip_key(config)?).expand(RPC_LABEL, &mut *bytes).unwrap_or_default();
+    let mut text = Zeroizing::new(String::with_capacity(64));
+    for byte in *bytes {
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or('0'));
+        }
+    }
+    Ok(text)
+}
+
 #[derive(Serialize)]
 struct File<'a> {
     node_name: &'a str,
@@ -75,6 +97,7 @@ struct File<'a> {
     retry_join: &'a [String],
     retry_interval: &'a str,
     rpc_addr: &'a str,
+    rpc_auth: &'a str,
     tags: &'a Tags,
     profile: &'a str,
     log_level: &'a str,
@@ -82,7 +105,7 @@ struct File<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::{gossip_key, text};
+    use super::{gossip_key, rpc_password, text};
     use crate::agent::config::Config;
     use crate::mesh::record::Tags;
     use base64::Engine;
@@ -112,6 +135,16 @@ mod tests {
     }
 
     #[test]
+    fn the_password_of_the_rpc_follows_from_the_key_and_is_not_it() {
+        // The same by Python's hmac, as in cluster::k3s::token.
+        assert_eq!(
+            rpc_password(&config(&[7; 32])).unwrap().as_str(),
+            "b09b91d32f4e869919db0203d1ad12bc2f3b9afc7b41b07794c53d440aa67fe3"
+        );
+        assert!(rpc_password(&Config::default()).is_err());
+    }
+
+    #[test]
     fn the_file_is_what_serf_reads() {
         let tags = Tags::from([("v".to_owned(), "1".to_owned())]);
         let join = ["10.0.0.1:7946".to_owned()];
@@ -120,7 +153,7 @@ mod tests {
             file.as_str(),
             "{\n  \"node_name\": \"node2\",\n  \"bind\": \"0.0.0.0:7946\",\n  \"advertise\": \"10.0.0.2:7946\",\n  \
              \"encrypt_key\": \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\n  \"retry_join\": [\n    \"10.0.0.1:7946\"\n  ],\n  \
-             \"retry_interval\": \"2s\",\n  \"rpc_addr\": \"127.0.0.1:7373\",\n  \"tags\": {\n    \"v\": \"1\"\n  },\n  \
+             \"retry_interval\": \"2s\",\n  \"rpc_addr\": \"127.0.0.1:7373\",\n  \"rpc_auth\": \"62300d0a5504c35ff31a656073599f2667788dffe6aad23253379c55145739e3\",\n  \"tags\": {\n    \"v\": \"1\"\n  },\n  \
              \"profile\": \"lan\",\n  \"log_level\": \"info\"\n}\n"
         );
     }

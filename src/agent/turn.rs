@@ -160,6 +160,8 @@ impl<'a> Agent<'a> {
     fn own(&self) -> gossip::Own {
         gossip::Own {
             rpc: serf::RPC.to_owned(),
+            // Without a key there is no serf.json either, and so no gossip.
+            password: serf::rpc_password(&self.node.config).unwrap_or_default(),
             name: self.node.name.clone(),
             tags: self.node.tags(),
             targets: self.targets.clone(),

@@ -96,12 +96,12 @@ kernel_wg0() {
     done
 }
 
-knows_other() { guest "$1" 10 'serf members -status alive' | grep -c alive | grep -qx 2; }
+knows_other() { guest "$1" 10 "$serf_password; serf members -status alive" | grep -c alive | grep -qx 2; }
 gossip() {
     local k
     for k in 1 2; do
-        within 60 knows_other "$k" || because "machine $k sees: $(guest "$k" 10 'serf members')" || return
-        guest "$k" 5 'serf members'
+        within 60 knows_other "$k" || because "machine $k sees: $(guest "$k" 10 "$serf_password; serf members")" || return
+        guest "$k" 5 "$serf_password; serf members"
     done
 }
 

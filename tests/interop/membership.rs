@@ -30,7 +30,7 @@ async fn connect(agent: &Agent) -> Client {
     let patiently = async {
         loop {
             every.tick().await;
-            if let Ok(client) = Client::connect(&agent.rpc).await {
+            if let Ok(client) = Client::connect(&agent.rpc, "").await {
                 return client;
             }
         }
@@ -107,13 +107,15 @@ async fn until(client: &mut Client, holds: impl Fn(&BTreeMap<String, Status>) ->
 fn following_survives_every_restart_of_gossip() {
     need!("following_survives_every_restart_of_gossip", no_serf());
     let folder = directory("follow");
-    let mut one = Agent::start(&folder, "one", |_| {});
+    let password = |configuration: &mut serde_json::Value| configuration["rpc_auth"] = "open sesame".into();
+    let mut one = Agent::start(&folder, "one", password);
     let two = Agent::start(&folder, "two", |_| {});
     run(async {
         connect(&two).await;
         let (out, mut memberships) = mpsc::channel(1);
         let own = Own {
             rpc: one.rpc.clone(),
+            password: zeroize::Zeroizing::new("open sesame".to_owned()),
             name: "one".to_owned(),
             tags: tags(&[("v", "1"), ("id", "me")]),
             targets: vec![two.gossip.clone()],
@@ -172,5 +174,32 @@ fn a_record_survives_gossip_and_a_copy_of_it_does_not() {
         assert_eq!(judged("two"), Ok("127.0.0.1:51820".to_owned()));
         assert_eq!(judged("copy"), Err(Refusal::Record(Flaw::Forged(identity.node_id().clone()))));
         assert_eq!(judged("one"), Err(Refusal::Record(Flaw::None)));
+    });
+}
+
+#[test]
+fn without_the_password_nothing_is_told() {
+    need!("without_the_password_nothing_is_told", no_serf());
+    let folder = directory("password");
+    let password = |configuration: &mut serde_json::Value| configuration["rpc_auth"] = "open sesame".into();
+    let one = Agent::start(&folder, "one", password);
+    let open = Agent::start(&folder, "open", |_| {});
+    run(async {
+        for (agent, given, told) in
+            [(&one, "", false), (&one, "open", false), (&one, "open sesame", true), (&open, "open sesame", true)]
+        {
+            let mut every = interval(Duration::from_millis(20));
+            let mut client = loop {
+                every.tick().await;
+                if let Ok(client) = Client::connect(&agent.rpc, given).await {
+                    break client;
+                }
+            };
+            let members = client.members().await;
+            assert_eq!(members.is_ok(), told, "{given:?}");
+            if let Err(error) = members {
+                assert_eq!(error.to_string(), "it has another password than this node's serf.json");
+            }
+        }
     });
 }

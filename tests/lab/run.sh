@@ -198,7 +198,7 @@ stranger() {
 impostor_node() {
     local tags
     odd_node 7 || return
-    tags=$(lab exec 1 serf members -format=json | jq -c '.members[] | select(.name == "node2") | .tags')
+    tags=$(lab exec 1 sh -c "$serf_password; serf members -format=json" | jq -c '.members[] | select(.name == "node2") | .tags')
     [ -n "$tags" ] || because "serf members knows no node2" || return
     mkdir -p "$LAB_STATE/node7/etc" "$LAB_STATE/node7/lib"
     jq -n --argjson tags "$tags" --arg name "$1" --arg key "$(<"$LAB_STATE/cluster.key")" --arg net "${LAB_NET%.*}" --arg self "${LAB_NET%.*}.17" \

@@ -21,6 +21,9 @@ const JOIN_PATIENCE: Duration = Duration::from_secs(60);
 /// The events that change the membership.
 const EVENTS: &str = "member-join,member-leave,member-failed,member-update,member-reap";
 
+/// What gossip says to who gave no password, or a wrong one.
+const UNKNOWN: &str = "Authentication required";
+
 /// Why a request was not answered. Except after [`Error::Said`] the connection is of no more use.
 #[derive(Debug)]
 pub enum Error {
@@ -41,6 +44,7 @@ impl Display for Error {
             Error::Io(cause) => Display::fmt(cause, f),
             Error::Malformed => f.write_str("its answer cannot be read"),
             Error::Timeout => f.write_str("no answer in time"),
+            Error::Said(text) if text == UNKNOWN => f.write_str("it has another password than this node's serf.json"),
             Error::Said(text) => f.write_str(text.trim()),
         }
     }
@@ -80,13 +84,21 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `address` and shakes hands.
-    pub async fn connect(address: &str) -> Result<Client, Error> {
+    /// Connects to `address`, shakes hands, and says the password if there is one.
+    pub async fn connect(address: &str, password: &str) -> Result<Client, Error> {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await.map_err(|_| Error::Timeout)??;
         stream.set_nodelay(true)?;
         let mut client =
             Client { stream, unread: Vec::new(), seq: 0, subscription: Subscription::None, stirred: false };
         client.ask("handshake", Some(codec::map([("Version", 1.into())])), false, PATIENCE).await?;
+        if !password.is_empty() {
+            let body = codec::map([("AuthKey", password.into())]);
+            match client.ask("auth", Some(body), false, PATIENCE).await {
+                // A gossip that was started without a password says so; one that has another refuses what comes next.
+                Ok(_) | Err(Error::Said(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
         Ok(client)
     }
 
@@ -188,5 +200,5 @@ impl Client {
 
 /// Errors after which gossip sends no body and closes.
 fn bare(error: &str) -> bool {
-    matches!(error, "Authentication required" | "Handshake required" | "Unsupported command")
+    matches!(error, UNKNOWN | "Handshake required" | "Unsupported command")
 }
