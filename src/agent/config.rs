@@ -288,11 +288,13 @@ pub fn gossip_key(text: &str) -> Result<Zeroizing<Vec<u8>>, String> {
 /// Whether `text` can be a node's name: what Serf, DNS and k3s all take.
 pub fn name(text: &str) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '.';
-    if (1..=63).contains(&text.len()) && text.chars().all(fits) {
-        Ok(())
-    } else {
-        Err(format!("{text:?} is no node name: 1 to 63 letters, digits, '-' or '.'"))
+    if !(1..=63).contains(&text.len()) || !text.chars().all(fits) {
+        return Err(format!("{text:?} is no node name: 1 to 63 letters, digits, '-' or '.'"));
     }
+    if text.split('.').any(|label| label.is_empty() || label.starts_with('-') || label.ends_with('-')) {
+        return Err(format!("{text:?} is no node name: each part between dots begins and ends with a letter or digit"));
+    }
+    Ok(())
 }
 
 /// Whether `text` is `host` or `host:port`.
@@ -355,7 +357,7 @@ const HEADER: &str = "\
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use super::{Config, name};
 
     fn said(text: &str) -> String {
         Config::parse(text).err().unwrap_or_default()
@@ -424,5 +426,17 @@ mod tests {
                 "identity.path: not an absolute path",
             ]
         );
+    }
+
+    #[test]
+    fn a_name_is_one_that_dns_and_k3s_take() {
+        for text in ["a", "node1", "Node-1.example", "0"] {
+            assert_eq!(name(text), Ok(()), "{text}");
+        }
+        for text in ["-x", "x-", "a..b", ".a", "a.", "a.-b", "a-.b"] {
+            let cause =
+                format!("{text:?} is no node name: each part between dots begins and ends with a letter or digit");
+            assert_eq!(name(text), Err(cause));
+        }
     }
 }
