@@ -40,6 +40,8 @@ pub enum Delta {
     Returned(String),
     /// A member is no peer, for this reason.
     Refused(String, Refusal),
+    /// Another node is a peer under a name that this one had.
+    Replaced(NodeId, Verified),
     /// A peer left, or gossip forgot it: it is no peer any more.
     Left(String),
 }
@@ -48,7 +50,7 @@ impl Delta {
     /// Whether it is something that a person should look after.
     pub const fn is_warning(&self) -> bool {
         match self {
-            Delta::Refused(..) => true,
+            Delta::Refused(..) | Delta::Replaced(..) => true,
             Delta::CameIn(_) | Delta::Changed(_) | Delta::Failed(_) | Delta::Returned(_) | Delta::Left(_) => false,
         }
     }
@@ -63,6 +65,15 @@ impl Display for Delta {
             Delta::Returned(name) => write!(f, "node {name} answers gossip again"),
             Delta::Refused(name, refusal) => {
                 write!(f, "unable to let member {name} in: {refusal}; it stays out until that changes")
+            }
+            Delta::Replaced(old, peer) => {
+                write!(
+                    f,
+                    "unable to tell whether node {} is the one that it was: it had node id {old}, and has {} now; \
+                     if it was not made anew, somebody else took its name",
+                    peer.record().name,
+                    Facts(peer)
+                )
             }
             Delta::Left(name) => write!(f, "node {name} left; its tunnel is closed"),
         }
@@ -217,7 +228,7 @@ impl Roster {
             match (self.verified.get(name), verified.get(name)) {
                 (None, Some(new)) => deltas.push(Delta::CameIn(new.clone())),
                 (Some(old), Some(new)) if old.record().node_id != new.record().node_id => {
-                    deltas.push(Delta::CameIn(new.clone()));
+                    deltas.push(Delta::Replaced(old.record().node_id.clone(), new.clone()));
                 }
                 (Some(old), Some(new)) => {
                     if old.peer() != new.peer() {
@@ -454,5 +465,24 @@ mod tests {
         members[0].addr = "172.30.0.77".parse().unwrap();
         assert!(matches!(roster.update(&members, 0)[..], [Delta::Changed(_)]));
         assert_eq!(roster.announced().values().next().unwrap().to_string(), "172.30.0.77:51820");
+    }
+
+    #[test]
+    fn another_node_under_a_known_name_is_said_with_both_ids() {
+        let mut roster = Roster::new(local());
+        roster.update(&[joined(2, "node2")], 0);
+        let deltas = roster.update(&[joined(3, "node2")], 0);
+        let [delta] = &deltas[..] else { panic!("{deltas:?}") };
+        assert!(delta.is_warning());
+        assert_eq!(
+            delta.to_string(),
+            format!(
+                "unable to tell whether node node2 is the one that it was: it had node id {}, and has node id {}, {}, \
+                 endpoint 172.30.0.9:51820 now; if it was not made anew, somebody else took its name",
+                identity(2).node_id(),
+                identity(3).node_id(),
+                record(&identity(3), "").address
+            )
+        );
     }
 }
