@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::warn;
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::Failure;
@@ -183,6 +184,11 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |span| span.as_secs())
 }
 
+/// Seconds since the host started, asleep or not: no clock that is set makes them jump.
+pub(super) fn since_boot() -> u64 {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| time.tv_sec().try_into().unwrap_or(0))
+}
+
 /// The name of the node: the configuration's, else the host's.
 pub(super) fn name(config: &Config) -> Result<String, Failure> {
     if let Some(name) = &config.discovery.node_name {
@@ -222,7 +228,7 @@ impl Claim {
 
 #[cfg(test)]
 mod tests {
-    use super::{MEND, unreadable};
+    use super::{MEND, since_boot, unreadable};
     use std::io::{Error, ErrorKind};
     use std::path::Path;
 
@@ -240,5 +246,12 @@ mod tests {
         for kind in [ErrorKind::InvalidInput, ErrorKind::InvalidData, ErrorKind::FileTooLarge] {
             assert_eq!(said(Error::from(kind)), (78, MEND.to_owned()));
         }
+    }
+
+    #[test]
+    fn the_time_of_a_grace_is_that_of_the_host_and_not_of_its_clock() {
+        let text = std::fs::read_to_string("/proc/uptime").unwrap();
+        let uptime: u64 = text.split('.').next().unwrap().parse().unwrap();
+        assert!((uptime..uptime + 60).contains(&since_boot()), "{uptime}");
     }
 }

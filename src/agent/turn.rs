@@ -184,7 +184,7 @@ impl<'a> Agent<'a> {
 
     /// Takes the membership, and says what is new in it.
     fn hear(&mut self, members: Vec<Member>) {
-        for delta in self.roster.update(&members, node::now()) {
+        for delta in self.roster.update(&members, node::since_boot()) {
             if delta.is_warning() {
                 warn!("{delta}");
             } else {
