@@ -100,9 +100,9 @@ impl Verified {
         self.status
     }
 
-    /// The same, no longer shown by gossip.
-    pub(super) fn forgotten(&self) -> Verified {
-        Verified { status: Status::Unknown, ..self.clone() }
+    /// The same, as gossip shows it now.
+    pub(super) fn shown_as(&self, status: Status) -> Verified {
+        Verified { status, ..self.clone() }
     }
 
     /// Whether it is the same node with the same WireGuard key as `other`.

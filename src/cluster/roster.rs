@@ -12,8 +12,8 @@ use crate::mesh::record::Flaw;
 /// Generations of nodes that are gone are remembered for this many nodes at most.
 const REMEMBERED: usize = 4096;
 
-/// A peer that gossip does not show at all is kept this many seconds: gossip that was restarted knows nobody at first,
-/// and that is no reason to close a tunnel.
+/// A peer that gossip does not show at all, or with a record that does not hold, is kept this many seconds: gossip that was
+/// restarted knows nobody at first, a tag may come half, and neither is a reason to close a tunnel.
 pub const GRACE: u64 = 600;
 
 /// Who is in, who is out, and why.
@@ -23,7 +23,7 @@ pub struct Roster {
     verified: BTreeMap<String, Verified>,
     refused: BTreeMap<String, Refusal>,
     newest: BTreeMap<NodeId, u64>,
-    /// Since when gossip does not show a peer, in seconds.
+    /// Since when gossip does not show a peer, or only with a record that does not hold, in seconds.
     missing: BTreeMap<String, u64>,
 }
 
@@ -40,6 +40,8 @@ pub enum Delta {
     Returned(String),
     /// A member is no peer, for this reason.
     Refused(String, Refusal),
+    /// A peer shows a record that does not hold; it stays a peer for [`GRACE`] seconds as it was.
+    Doubted(String, Refusal),
     /// Another node is a peer under a name that this one had.
     Replaced(NodeId, Verified),
     /// A peer left, or gossip forgot it: it is no peer any more.
@@ -50,7 +52,7 @@ impl Delta {
     /// Whether it is something that a person should look after.
     pub const fn is_warning(&self) -> bool {
         match self {
-            Delta::Refused(..) | Delta::Replaced(..) => true,
+            Delta::Refused(..) | Delta::Doubted(..) | Delta::Replaced(..) => true,
             Delta::CameIn(_) | Delta::Changed(_) | Delta::Failed(_) | Delta::Returned(_) | Delta::Left(_) => false,
         }
     }
@@ -65,6 +67,12 @@ impl Display for Delta {
             Delta::Returned(name) => write!(f, "node {name} answers gossip again"),
             Delta::Refused(name, refusal) => {
                 write!(f, "unable to let member {name} in: {refusal}; it stays out until that changes")
+            }
+            Delta::Doubted(name, refusal) => {
+                write!(
+                    f,
+                    "unable to read what node {name} says now: {refusal}; its tunnel stays for {GRACE} s as it was"
+                )
             }
             Delta::Replaced(old, peer) => {
                 write!(
@@ -108,7 +116,7 @@ impl Roster {
     /// be searched until it is small, and a key is copied easily; of two newcomers the smaller id.
     pub fn update(&mut self, members: &[Member], now: u64) -> Vec<Delta> {
         let (mut candidates, mut refused) = self.judge(members);
-        candidates.extend(self.kept(members, now));
+        candidates.extend(self.kept(members, &candidates, &refused, now));
         // The order in which they may claim: by id, and of one id the newest record first.
         candidates.sort_by(|a, b| {
             let (a, b) = (a.record(), b.record());
@@ -139,7 +147,7 @@ impl Roster {
                 addresses.get(&record.address).map(|by| Refusal::AddressHeld(record.address, String::clone(by)))
             };
             if let Some(refusal) = held {
-                refused.insert(name, refusal);
+                refused.entry(name).or_insert(refusal);
                 continue;
             }
             self.newest.insert(id.clone(), record.generation);
@@ -164,7 +172,8 @@ impl Roster {
 
     /// Who is out and why, by name.
     pub fn refused(&self) -> impl Iterator<Item = (&str, &Refusal)> {
-        self.refused.iter().map(|(name, refusal)| (name.as_str(), refusal))
+        let out = self.refused.iter().filter(|(name, _)| !self.verified.contains_key(*name));
+        out.map(|(name, refusal)| (name.as_str(), refusal))
     }
 
     /// The addresses that this node must not move to, if it must move: those of the others, and the one that it lost to a
@@ -187,13 +196,28 @@ impl Roster {
         self.verified.values().map(|peer| (peer.record().key, peer.endpoint())).collect()
     }
 
-    /// The peers that gossip does not show any more, but not for long.
-    fn kept(&mut self, members: &[Member], now: u64) -> Vec<Verified> {
-        let shown: BTreeSet<&str> = members.iter().map(|member| member.name.as_str()).collect();
-        self.missing.retain(|name, _| !shown.contains(name.as_str()) && self.verified.contains_key(name));
-        let gone = self.verified.iter().filter(|(name, _)| !shown.contains(name.as_str()));
-        gone.filter(|(name, _)| now.saturating_sub(*self.missing.entry(String::clone(name)).or_insert(now)) < GRACE)
-            .map(|(_, peer)| peer.forgotten())
+    /// The peers that gossip does not show any more, or only with a record that does not hold; but not for long.
+    fn kept(
+        &mut self,
+        members: &[Member],
+        candidates: &[Verified],
+        refused: &BTreeMap<String, Refusal>,
+        now: u64,
+    ) -> Vec<Verified> {
+        let shown: BTreeMap<&str, Status> =
+            members.iter().map(|member| (member.name.as_str(), member.status)).collect();
+        let proven: BTreeSet<&str> = candidates.iter().map(|peer| peer.record().name.as_str()).collect();
+        let lost = |name: &str| match shown.get(name) {
+            None => Some(Status::Unknown),
+            Some(status) => {
+                let doubtful = matches!(refused.get(name), Some(Refusal::Record(_)));
+                (doubtful && !proven.contains(name)).then_some(*status)
+            }
+        };
+        self.missing.retain(|name, _| lost(name).is_some() && self.verified.contains_key(name));
+        let lost = self.verified.iter().filter_map(|(name, peer)| Some((name, peer, lost(name)?)));
+        lost.filter(|(name, ..)| now.saturating_sub(*self.missing.entry(String::clone(name)).or_insert(now)) < GRACE)
+            .map(|(_, peer, status)| peer.shown_as(status))
             .collect()
     }
 
@@ -246,9 +270,12 @@ impl Roster {
             }
         }
         for (name, refusal) in refused {
-            if self.refused.get(name) != Some(refusal) {
-                deltas.push(Delta::Refused(name.clone(), refusal.clone()));
+            let (was_kept, is_kept) = (self.verified.contains_key(name), verified.contains_key(name));
+            if self.refused.get(name) == Some(refusal) && was_kept == is_kept {
+                continue;
             }
+            let said = if is_kept { Delta::Doubted } else { Delta::Refused };
+            deltas.push(said(name.clone(), refusal.clone()));
         }
         deltas
     }
@@ -484,5 +511,36 @@ mod tests {
                 record(&identity(3), "").address
             )
         );
+    }
+
+    #[test]
+    fn a_record_that_does_not_hold_closes_no_tunnel_at_once() {
+        let mut roster = Roster::new(local());
+        let good = joined(2, "node2");
+        let mut bad = good.clone();
+        bad.tags.remove("sig");
+        roster.update(std::slice::from_ref(&good), 0);
+        let deltas = roster.update(std::slice::from_ref(&bad), 100);
+        assert_eq!(
+            deltas.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [
+                "unable to read what node node2 says now: its record has no tag \"sig\"; its tunnel stays for 600 s as it was"
+            ]
+        );
+        assert_eq!((names(&roster), roster.refused().count()), (vec!["node2"], 0));
+        assert_eq!(roster.update(std::slice::from_ref(&bad), 100), []);
+        assert_eq!(roster.update(std::slice::from_ref(&good), 200), []);
+        assert!(matches!(roster.update(std::slice::from_ref(&bad), 300)[..], [Delta::Doubted(..)]));
+        assert_eq!(roster.update(std::slice::from_ref(&bad), 300 + super::GRACE - 1), []);
+        let deltas = roster.update(std::slice::from_ref(&bad), 300 + super::GRACE);
+        assert!(matches!(deltas[..], [Delta::Refused(..)]), "{deltas:?}");
+        assert_eq!(roster.desired(), []);
+        assert_eq!(roster.update(&[bad], 300 + super::GRACE), []);
+        // Who leaves is let go at once, whatever it says last.
+        roster.update(std::slice::from_ref(&good), 1000);
+        let mut left = good;
+        left.tags.remove("sig");
+        left.status = Status::Left;
+        assert_eq!(roster.update(&[left], 1001), [Delta::Left("node2".to_owned())]);
     }
 }
