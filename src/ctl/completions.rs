@@ -33,7 +33,7 @@ fn bash() -> String {
     let mut text = "\
 # Completion of initctl for bash; `initctl completions bash` made it.
 _initctl() {
-    local word=$2 before=$3 command=${COMP_WORDS[1]} options operands paths i of=()
+    local word=$2 before=$3 command=${COMP_WORDS[1]} options operands units paths name i of=()
     # Bash parts a word at `=`.
     if [[ $word == = ]]; then
         word=
@@ -85,7 +85,7 @@ _initctl() {
         text.push_str(&format!("            options='{}'\n", spellings(command).join(" ")));
         match &command.operands {
             Operands::None => {}
-            Operands::Units(_) => text.push_str("            operands=$(initctl list \"${of[@]}\" 2>/dev/null)\n"),
+            Operands::Units(_) => text.push_str("            units=yes\n"),
             Operands::Files => text.push_str("            paths=yes\n"),
             Operands::Word { words, .. } => {
                 text.push_str(&format!("            operands='{}'\n", words().join(" ")));
@@ -100,6 +100,11 @@ _initctl() {
     elif [[ -n $paths ]]; then
         compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- \"$word\")
+    elif [[ -n $units ]]; then
+        # Of these names nothing is expanded.
+        while read -r name; do
+            [[ $name == \"$word\"* ]] && COMPREPLY+=(\"$name\")
+        done < <(initctl list \"${of[@]}\" 2>/dev/null)
     else
         mapfile -t COMPREPLY < <(compgen -W \"$operands\" -- \"$word\")
     fi

@@ -12,7 +12,7 @@ use super::look::Look;
 use super::request::unknown;
 use super::{print, reason, shown};
 use crate::control::Status;
-use crate::control::columns::plain;
+use crate::unit::nameable;
 
 /// How many of a unit's own lines are shown with what is known of it.
 const LINES: u64 = 10;
@@ -34,8 +34,9 @@ pub(super) fn run(asked: &Asked) -> u8 {
 pub(super) fn names(of: &Whom) -> u8 {
     match Document::open(of).and_then(|document| document.read()) {
         Ok(reading) => {
-            let lines: String = reading.status.units.iter().map(|unit| format!("{}\n", plain(&unit.name))).collect();
-            shown(&lines)
+            // A shell is to have them, and the document may be a stranger's.
+            let names = reading.status.units.iter().map(|unit| &unit.name).filter(|name| nameable(name));
+            shown(&names.map(|name| format!("{name}\n")).collect::<String>())
         }
         Err(unable) => {
             error!("{unable}");

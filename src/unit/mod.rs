@@ -65,7 +65,7 @@ pub use history::{History, Milestones, Transition};
 pub use log::Log;
 pub use machine::{Machine, Options, Phase};
 pub use mistake::Mistake;
-pub use read::read;
+pub use read::{nameable, read};
 pub use readiness::{Probe, Ready};
 pub use reload::{Moves, Reloaded};
 pub use rewrite::Rewrite;

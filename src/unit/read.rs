@@ -250,6 +250,11 @@ fn shown(name: &str) -> String {
     if name.len() <= LONGEST && name.bytes().all(plain) { name.to_owned() } else { quoted(name) }
 }
 
+/// Whether a table can have a unit of this name.
+pub fn nameable(name: &str) -> bool {
+    acceptable(name).is_ok()
+}
+
 /// Whether a unit may have this name; if not, why and what to do.
 fn acceptable(name: &str) -> Result<(), (String, &'static str)> {
     if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| *reserved == name) {

@@ -83,6 +83,24 @@ try initctl logs --root = ru
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
 }
 
+/// Whoever is root in a container writes what `--root` and `--pid` read.
+#[test]
+fn bash_expands_no_name() {
+    let folder = Folder::new("expands");
+    folder.put(&golden("status-units.json").replace("\"gossip\"", "\"gossip$(touch${IFS}$NODE/pwned)\""));
+    assert_eq!(said(&["list", "--root", folder.root()]).1, "identity\nwg0\nnode-agent\nk3s\n");
+    let script = "\
+. <(initctl completions bash)
+initctl() { printf '%s\n' 'go$(touch${IFS}$NODE/pwned)' '$HOME' '~'; }
+COMP_WORDS=(initctl status go) COMP_CWORD=2
+_initctl initctl go status
+echo \"${COMPREPLY[*]}\"
+";
+    let Some(said) = answer("bash_expands_no_name", &folder, &["bash", "--norc", "-c"], script) else { return };
+    assert_eq!(said, "go$(touch${IFS}$NODE/pwned)\n");
+    assert!(!std::path::Path::new(&folder.path("pwned")).exists());
+}
+
 #[test]
 fn fish_completes() {
     let folder = node("fish");
