@@ -19,6 +19,8 @@ use crate::control::status::VERSION;
 use crate::sys::poll::Wait;
 use crate::sys::{Errno, signal};
 use crate::unit::duration::short;
+use crate::unit::signal::name;
+use crate::unit::table::Signal;
 
 /// PID 1 answers in milliseconds. One that is so busy, or stopped by a debugger, is said to be silent.
 pub(super) const ANSWER: Duration = Duration::from_secs(2);
@@ -137,19 +139,45 @@ impl Document {
         }
     }
 
-    /// Has the document written anew. An error says why it is as old as it is, or that there is none.
-    pub fn renew(&self) -> Result<(), Unable> {
-        let Some(pid) = self.process() else { return Ok(()) };
-        let unable =
-            |code, cause: String| Unable::new(code, format!("unable to ask process {pid} for its status: {cause}"));
+    /// The process that takes `signal` for a question `what`: ours, and not harmed by it; else why there is none.
+    pub fn asked(&self, signal: i32, what: &str) -> Result<i32, Unable> {
+        let pid = self.process().unwrap_or(1);
+        let unable = |code, cause: String| Unable::new(code, format!("unable to ask process {pid} {what}: {cause}"));
         let refused = |error: io::Error| unable(code(error.raw_os_error()), reason(&error));
-        // A pid in a document that nobody removed may belong to anyone by now; 1 is always an init.
-        if matches!(self.writer, Writer::Named) && pid != 1 && !bears_our_name(pid).map_err(refused)? {
+        // A pid in a document that nobody removed may belong to anyone by now, 1 to another init.
+        if matches!(self.writer, Writer::Named) && !bears_our_name(pid).map_err(refused)? {
             return Err(unable(ABSENT, "it is not clusteros-init".to_owned()));
         }
-        if !expects(pid, libc::SIGUSR1).map_err(refused)? {
-            return Err(unable(ABSENT, "it does not wait for USR1, so it is not clusteros-init".to_owned()));
+        if !expects(pid, signal).map_err(refused)? {
+            let name = name(Signal(signal));
+            return Err(unable(ABSENT, format!("it does not wait for {name}, so it is not clusteros-init")));
         }
+        Ok(pid)
+    }
+
+    /// Sends `signal`, which asks `what`, to the process that [`Document::asked`] answers.
+    pub fn ask(&self, signal: i32, what: &str) -> Result<(), Unable> {
+        let nothing = "nothing was asked";
+        let pid = self.asked(signal, what).map_err(|unable| unable.and(nothing))?;
+        signal::send(pid, signal).map_err(|errno| {
+            let (code, next) = match errno {
+                Errno::EPERM => (NO, "try as root"),
+                Errno::ESRCH => (ABSENT, "is the node gone?"),
+                _ => (ABSENT, nothing),
+            };
+            Unable::new(code, format!("unable to ask process {pid} {what}: {}; {next}", text(errno)))
+        })
+    }
+
+    /// Has the document written anew. An error says why it is as old as it is, or that there is none.
+    pub fn renew(&self) -> Result<(), Unable> {
+        let what = "for its status";
+        if matches!(self.writer, Writer::Nobody) {
+            return Ok(());
+        }
+        let pid = self.asked(libc::SIGUSR1, what)?;
+        let unable = |code, cause: String| Unable::new(code, format!("unable to ask process {pid} {what}: {cause}"));
+        let refused = |error: io::Error| unable(code(error.raw_os_error()), reason(&error));
         signal::queue(pid, libc::SIGUSR1, QUIET).map_err(|errno| refused(errno.into()))?;
         let end = Instant::now() + ANSWER;
         while let Some(left) = end.checked_duration_since(Instant::now()) {

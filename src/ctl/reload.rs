@@ -10,11 +10,10 @@ use log::error;
 use super::call::Whom;
 use super::check;
 use super::code::{ABSENT, CONFIGURATION, NO, OK};
-use super::document::{Document, Unable, expects};
+use super::document::{Document, Unable};
 use super::{print, reason};
 use crate::control::change::plan;
 use crate::control::{Change, Reload, Status};
-use crate::sys::{Errno, signal};
 use crate::unit::duration::short;
 use crate::unit::{Fate, Mistake, Table, difference, read};
 
@@ -43,15 +42,8 @@ fn reload(of: &Whom) -> Result<u8, Unable> {
     let document = Document::open(of)?;
     document.renew().map_err(|unable| unable.and("nothing was asked"))?;
     let before = document.read()?.status.table;
-    let pid = document.process().unwrap_or(1);
-    let unable = |code, cause: &str| Unable::new(code, format!("unable to ask process {pid} for a reload: {cause}"));
-    if !expects(pid, libc::SIGHUP).map_err(|error| unable(ABSENT, &reason(&error)))? {
-        return Err(unable(ABSENT, "it does not wait for HUP, so it is not clusteros-init"));
-    }
-    signal::send(pid, libc::SIGHUP).map_err(|errno| match errno {
-        Errno::EPERM => unable(NO, "operation not permitted; try as root"),
-        errno => unable(ABSENT, &format!("{}; is the node gone?", reason(&errno.into()))),
-    })?;
+    document.ask(libc::SIGHUP, "for a reload")?;
+    let unable = |code, cause: String| Unable::new(code, format!("unable to tell what came of it: {cause}"));
     // A look that was under way may have come too early.
     let ended = before.ended + 1 + u64::from(before.reading);
     let since = Instant::now();
@@ -65,9 +57,9 @@ fn reload(of: &Whom) -> Result<u8, Unable> {
                 "no outcome within {}; PID 1 may still do it: are its files on a disk that is stuck?",
                 short(LIMIT)
             );
-            return Err(unable(ABSENT, &text));
+            return Err(unable(ABSENT, text));
         };
-        document.changed(Some(left)).map_err(|cause| unable(NO, &reason(&cause)))?;
+        document.changed(Some(left)).map_err(|cause| unable(NO, format!("{}; PID 1 may still do it", reason(&cause))))?;
     }
 }
 

@@ -8,8 +8,8 @@ use super::call::Whom;
 use super::code::{ABSENT, NO, OK};
 use super::document::{Document, Unable};
 use super::{print, reason};
+use crate::control::columns::plain;
 use crate::control::renewal::TRIAL;
-use crate::sys::{Errno, signal};
 use crate::unit::duration::short;
 
 /// The options of `reexec`.
@@ -35,29 +35,25 @@ fn ask(wanted: &Wanted) -> Result<u8, Unable> {
     let document = Document::open(&wanted.of)?;
     document.renew().map_err(|unable| unable.and("nothing was asked"))?;
     let before = document.read()?.status;
-    let pid = document.process().unwrap_or(1);
-    signal::send(pid, libc::SIGUSR2).map_err(|errno| {
-        let (code, next) = if errno == Errno::EPERM { (NO, "; try as root") } else { (ABSENT, "") };
-        let cause = reason(&errno.into());
-        Unable::new(code, format!("unable to ask process {pid} to be renewed: {cause}{next}"))
-    })?;
+    document.ask(libc::SIGUSR2, "to be renewed")?;
     let (sent, limit) = (Instant::now(), wanted.wait.unwrap_or(WAIT));
     loop {
         let status = document.read()?.status;
         let (was, is) = (&before.renewals, &status.renewals);
         if is.refused > was.refused {
-            error!("{}", is.refusal.as_deref().unwrap_or("unable to be renewed"));
+            let why = is.refusal.as_deref().unwrap_or("unable to be renewed: PID 1 did not say why; its log may");
+            error!("{}", plain(why));
             return Ok(NO);
         }
         if is.done > was.done {
-            return Ok(print(&format!("went on as {}\n", status.program)).err().unwrap_or(OK));
+            return Ok(print(&format!("went on as {}\n", plain(&status.program))).err().unwrap_or(OK));
         }
         let Some(left) = limit.checked_sub(sent.elapsed()).filter(|left| !left.is_zero()) else {
             error!("unable to tell what came of it: no outcome within {}; PID 1 may still do it", short(limit));
             return Ok(ABSENT);
         };
         let cannot =
-            |error: std::io::Error| Unable::new(NO, format!("unable to wait for a change: {}", reason(&error)));
+            |error: std::io::Error| Unable::new(NO, format!("unable to wait for a change: {}; PID 1 may still do it", reason(&error)));
         document.changed(Some(left)).map_err(cannot)?;
     }
 }

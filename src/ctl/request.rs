@@ -81,7 +81,7 @@ impl<'a> Asking<'a> {
             let place = place.and_then(|place| u16::try_from(place).ok()).ok_or_else(|| unknown(name, &before))?;
             numbers.push(number(Request { unit: UnitId(place), wish: demand.wish }, before.generation));
         }
-        let pid = document.process().unwrap_or(1);
+        let pid = document.asked(SIGNAL, "for anything").map_err(|unable| unable.and("nothing was asked"))?;
         for number in numbers {
             send(&document, pid, number)?;
         }

@@ -3,7 +3,7 @@
 //! This process waits in exactly one place, [`turn`]. It never waits for another process, a pipe, a console or a disk: a
 //! call that can block belongs in a unit. It has one thread, and it decides nothing that a pure room could decide.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs;
 use std::os::fd::{IntoRawFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -111,13 +111,19 @@ pub fn run() -> u8 {
         Act::Version => print(version),
         Act::License => print(concat!("clusteros-init is under ", env!("CARGO_PKG_LICENSE"), "\n")),
         Act::Check => check(&options),
-        Act::Rescue => rescue::reap(place),
+        Act::Rescue => {
+            process::name_ourselves(NAME);
+            rescue::reap(place)
+        }
         Act::ReadTable => read_table(&options, place, given.entry),
         Act::Run => be(options, place, call, given),
     };
     // The end of PID 1 is a kernel panic.
     if machine { rescue::reap(place) } else { status }
 }
+
+/// What we are called in lists of processes, whatever the file of our program is: who asks us looks for it.
+const NAME: &CStr = c"clusteros-init";
 
 /// What this process was given at its start.
 struct Given {
@@ -127,6 +133,7 @@ struct Given {
 }
 
 fn be(mut options: Options, place: Place, call: Call, given: Given) -> u8 {
+    process::name_ourselves(NAME);
     rescue::arm(place);
     let resume = options.resume.take();
     match resume {

@@ -167,9 +167,6 @@ fn take_over(heritage: Heritage, command: Vec<OsString>, mut call: Call, store: 
     // What else is open was the other program's own business.
     descriptor::close_inherited(descriptor::adopt_inherited());
     let null = fs::File::options().read(true).write(true).open("/dev/null").ok().map(IntoRawFd::into_raw_fd);
-    if let Some(name) = Path::new(&path).file_name().and_then(|name| CString::new(name.as_encoded_bytes()).ok()) {
-        process::name_ourselves(&name);
-    }
     if let Ok(path) = CString::new(path) {
         call.path = path;
     }

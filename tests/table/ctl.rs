@@ -333,6 +333,38 @@ fn nobody_is_asked_who_is_not_ours() {
     assert_eq!(shutdown, (code, out, format!("{err}nothing was changed\n")));
 }
 
+/// What is left in /run of a node that was tried on a machine says that PID 1 is asked.
+#[test]
+fn the_init_of_a_machine_is_not_asked() {
+    let folder = Folder::new("machine");
+    folder.put(&document("up", Duration::ZERO).to_json());
+    let script = "trap 'echo harmed' USR1; mount -t tmpfs run /run && mkdir /run/cluster-os &&
+        cp \"$1/run/cluster-os/status.json\" /run/cluster-os && { \"$2\" start gossip; echo \"code $?\"; }";
+    let output = Command::new("unshare")
+        .args(["--pid", "--fork", "--mount", "--mount-proc", "bash", "-c", script, "bash", folder.root()])
+        .arg(env!("CARGO_BIN_EXE_initctl"))
+        .output()
+        .expect("unshare");
+    let (code, out, err) = answer(&output);
+    if err.starts_with("unshare:") {
+        let text = format!("skipped: the_init_of_a_machine_is_not_asked: {err}");
+        assert!(std::env::var_os("NEED").is_none_or(|need| need != "all"), "{text}");
+        eprintln!("{text}");
+        return;
+    }
+    let text = "initctl: error: unable to ask process 1 for its status: it is not clusteros-init; nothing was asked\n";
+    assert_eq!((code, out.as_str(), err.as_str()), (0, "code 111\n", text));
+}
+
+#[test]
+fn pid_1_is_known_whatever_its_file_is_called() {
+    let folder = Folder::new("called");
+    let init = folder.path("init");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_clusteros-init"), &init).expect("a link");
+    let output = Command::new(init).args(["--", "sh", "-c", "cat /proc/$PPID/comm"]).output().expect("ran");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "clusteros-init\n");
+}
+
 #[test]
 fn a_process_that_would_be_harmed_is_not_asked() {
     let folder = Folder::new("harm");
