@@ -166,7 +166,7 @@ pub(super) fn names(folder: &Path) -> io::Result<Vec<String>> {
         }
         let file = entry.file_name();
         let text = file.to_string_lossy();
-        let name = text.split_once(".log").filter(|(_, end)| number(end).is_some()).map(|(name, _)| name.to_owned());
+        let name = text.rsplit_once(".log").filter(|(_, end)| number(end).is_some()).map(|(name, _)| name.to_owned());
         names.extend(name.filter(|name| !name.is_empty()));
     }
     names.sort();
