@@ -274,7 +274,7 @@ impl Show {
             page.extend_from_slice(format!("{name:width$} | ").as_bytes());
         }
         let text = entry.text.strip_suffix(b"\n").unwrap_or(&entry.text);
-        let text = if cat { text.strip_prefix(entry.time.as_slice()).unwrap_or(text).trim_ascii_start() } else { text };
+        let text = if cat { said(text, &entry.time) } else { text };
         if self.tame {
             tamed(text.strip_suffix(b"\r").unwrap_or(text), page);
         } else {
@@ -366,6 +366,14 @@ impl Range {
     }
 }
 
+/// What a unit said in a line that was written at `time`; the line itself where it has no time of its own.
+fn said<'a>(line: &'a [u8], time: &[u8]) -> &'a [u8] {
+    match line.strip_prefix(time) {
+        Some([b' ', text @ ..]) if !time.is_empty() => text,
+        _ => line,
+    }
+}
+
 /// Where the files of a node's units are.
 pub(super) fn folder(of: &Whom) -> PathBuf {
     of.root().join("var/log/cluster-os")
@@ -383,7 +391,7 @@ fn advice(name: &str, known: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::call::Call;
-    use super::{Range, Wanted, Whom};
+    use super::{Range, Wanted, Whom, said};
 
     fn words(text: &str) -> Result<Wanted, String> {
         match Call::parse(format!("logs {text}").split_whitespace().map(Into::into))? {
@@ -416,6 +424,19 @@ mod tests {
         };
         assert_eq!(words("-f web --lines=all db --pid 7 --root /r web"), Ok(all));
         assert_eq!(words("web -n 5").map(|wanted| wanted.count), Ok(5));
+    }
+
+    #[test]
+    fn what_a_unit_said_keeps_its_shape() {
+        let time = b"2026-01-01T00:00:00.000Z";
+        for (line, text) in [
+            ("2026-01-01T00:00:00.000Z     at main.rs:1", "    at main.rs:1"),
+            ("2026-01-01T00:00:00.000Z ", ""),
+            ("  somebody else wrote this", "  somebody else wrote this"),
+        ] {
+            assert_eq!(said(line.as_bytes(), time), text.as_bytes(), "{line}");
+        }
+        assert_eq!(said(b"  before any time", b""), b"  before any time");
     }
 
     #[test]
