@@ -9,6 +9,7 @@ use super::call::{Demand, Whom};
 use super::code::{ABSENT, NO, OK, USAGE};
 use super::document::{ANSWER, Document, Unable, bears_our_name, expects};
 use super::{print, reason};
+use crate::control::columns::plain;
 use crate::control::request::{SIGNAL, number};
 use crate::control::{Outcome, Status, outcome, signal::asking};
 use crate::sys::{Errno, signal};
@@ -124,12 +125,12 @@ impl<'a> Asking<'a> {
             Outcome::Taken => self.demand.wait.is_some(),
             Outcome::Done(state) => {
                 if self.demand.wait.is_some() && !self.demand.quiet {
-                    done.push_str(&format!("{unit} is {state}\n"));
+                    done.push_str(&format!("{unit} is {}\n", plain(&state)));
                 }
                 false
             }
             Outcome::Failed(cause) => {
-                error!("unable to {} {unit}: {cause}", wish.word());
+                error!("unable to {} {unit}: {}", wish.word(), plain(&cause));
                 code = NO;
                 false
             }
@@ -138,7 +139,11 @@ impl<'a> Asking<'a> {
         if done.is_empty() {
             return Ok(());
         }
-        print(&done).map_err(|code| Unable::new(code, "unable to show what became of it; it was done".to_owned()))
+        match print(&done) {
+            // Whoever has read enough does not change what comes of the rest.
+            Ok(()) | Err(OK) => Ok(()),
+            Err(code) => Err(Unable::new(code, "unable to show what became of it: see above; it was done".to_owned())),
+        }
     }
 
     /// Whether PID 1 has not read every request.
@@ -160,7 +165,7 @@ impl<'a> Asking<'a> {
                 error!("unable to {word} {name}: no answer within {}; PID 1 may still do it", short(limit));
                 self.code = self.code.max(ABSENT);
             } else {
-                error!("unable to {word} {name} within {}: it is {state}; the request stands", short(limit));
+                error!("unable to {word} {name} within {}: it is {}; the request stands", short(limit), plain(&state));
                 self.code = self.code.max(NO);
             }
         }

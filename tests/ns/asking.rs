@@ -174,6 +174,26 @@ fn from_inside_the_log_says_who_and_a_stranger_asks_nothing() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_changes_no_exit_code() {
+    need!("a_reader_that_has_seen_enough", kit::no_namespaces());
+    let table = "[unit.web]\nexec = [\"sleep\", \"1000\"]\n[unit.bad]\nexec = [\"false\"]\nrestart = \"never\"\n";
+    let node = Plan::new("enough").table(table).start();
+    node.wait_state("web", "up");
+    node.wait_state("bad", "failed");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_initctl"))
+        .args(["restart", "web", "bad", "--wait", "--pid", &node.pid.to_string()])
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .expect("initctl");
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.starts_with("initctl: error: unable to restart bad: ") && err.lines().count() == 1, "{err}");
+}
+
+#[test]
 fn a_full_queue_is_waited_for() {
     need!("a_full_queue", kit::no_namespaces());
     need!("a_full_queue", Command::new("prlimit").arg("--version").output().is_err().then_some("no prlimit(1)"));
