@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use log::{error, warn};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{SFlag, fstat};
 
 use super::call::Whom;
@@ -17,6 +18,7 @@ use super::previous::{before, starts};
 use super::reel::{Entry, Reel, names};
 use super::typed::Typed;
 use super::{put, reason};
+use crate::control::columns::plain;
 use crate::control::line::{stamp, tamed};
 use crate::sys::Errno;
 use crate::sys::poll::Wait;
@@ -85,11 +87,15 @@ pub(super) fn count(value: &OsStr) -> Result<u64, String> {
 
 /// Shows what `wanted` asks for; the exit code.
 pub(super) fn run(wanted: Wanted) -> u8 {
+    // Every file of every unit is open at once.
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
     match Show::open(wanted).and_then(|mut show| if show.wanted.previous { show.previous() } else { show.run() }) {
         Ok(()) => OK,
         Err(Stop::Code(code)) => code,
         Err(Stop::Message(message)) => {
-            error!("{message}");
+            error!("{}", plain(&message));
             NO
         }
     }
@@ -126,7 +132,14 @@ impl Show {
         let known = names(&show.folder).map_err(|cause| show.unable(&cause))?;
         let all = if show.wanted.names.is_empty() { &known } else { &show.wanted.names };
         for name in all {
-            let reel = Reel::open(&show.folder, name).map_err(|cause| show.unable(&cause))?;
+            let mut reel = Reel::open(&show.folder, name).map_err(|cause| show.unable(&cause))?;
+            if reel.is_empty() && show.wanted.names.is_empty() {
+                // The folder has something else of that name.
+                continue;
+            }
+            if !show.wanted.follow {
+                reel.end_here().map_err(|cause| show.unable(&cause))?;
+            }
             if reel.is_empty() && show.wanted.journal.is_none() {
                 let (folder, next) = (show.folder.display(), advice(name, &known));
                 if !show.wanted.follow {
@@ -271,6 +284,7 @@ impl Show {
         if self.wanted.names.len() != 1 && !cat {
             let width = self.reels.iter().map(|reel| reel.name.len()).max().unwrap_or(0);
             let name = self.reels.get(index).map_or("", |reel| &reel.name);
+            let name = if self.tame { plain(name) } else { name.to_owned() };
             page.extend_from_slice(format!("{name:width$} | ").as_bytes());
         }
         let text = entry.text.strip_suffix(b"\n").unwrap_or(&entry.text);
@@ -318,7 +332,8 @@ impl Show {
         if self.wanted.names.is_empty() {
             for name in names(&self.folder).map_err(|cause| self.unable(&cause))? {
                 if self.reels.iter().all(|reel| reel.name != name) {
-                    self.reels.push(Reel::open(&self.folder, &name).map_err(|cause| self.unable(&cause))?);
+                    let reel = Reel::open(&self.folder, &name).map_err(|cause| self.unable(&cause))?;
+                    self.reels.extend(Some(reel).filter(|reel| !reel.is_empty()));
                 }
             }
         }
@@ -344,6 +359,7 @@ impl Show {
 pub(super) fn tail(of: &Whom, unit: &str, count: u64) -> Vec<String> {
     let read = || -> io::Result<Vec<String>> {
         let mut reel = Reel::open(&folder(of), unit)?;
+        reel.end_here()?;
         reel.keep_last(count)?;
         let mut lines = Vec::new();
         while reel.head()?.is_some() {

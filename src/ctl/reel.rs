@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,8 @@ pub(super) struct Reel {
 struct Part {
     inode: (u64, u64),
     file: BufReader<File>,
+    /// How many bytes are to be read of it; none: whatever comes.
+    left: Option<u64>,
 }
 
 /// A line of a file, with its newline if it had one.
@@ -91,7 +93,7 @@ impl Reel {
         match File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
             Ok(file) => {
                 let known = file.metadata()?;
-                let part = Part { inode: (known.dev(), known.ino()), file: BufReader::new(file) };
+                let part = Part { inode: (known.dev(), known.ino()), file: BufReader::new(file), left: None };
                 Ok(known.is_file().then_some(part))
             }
             // A link is another name of lines that are kept under their own.
@@ -102,13 +104,23 @@ impl Reel {
         }
     }
 
+    /// Takes what is there now for all there is: whoever writes faster than we read would have no end.
+    pub fn end_here(&mut self) -> io::Result<()> {
+        for part in &mut self.files {
+            part.left = Some(part.file.get_ref().metadata()?.len());
+        }
+        Ok(())
+    }
+
     /// Goes to where at most `count` whole lines are left; how many are.
     pub fn keep_last(&mut self, count: u64) -> io::Result<u64> {
         let mut seen = 0;
         for index in (0..self.files.len()).rev() {
             let Some(part) = self.files.get_mut(index) else { break };
-            if let Some(start) = start_of_last(part.file.get_ref(), count, &mut seen)? {
+            let end = part.left.map_or_else(|| part.file.get_ref().metadata().map(|known| known.len()), Ok)?;
+            if let Some(start) = start_of_last(part.file.get_ref(), end, count, &mut seen)? {
                 part.file.seek(SeekFrom::Start(start))?;
+                part.left = part.left.map(|left| left.saturating_sub(start));
                 self.files.drain(..index);
                 return Ok(count);
             }
@@ -121,7 +133,8 @@ impl Reel {
         while self.head.is_none() {
             let more = self.files.len() > 1;
             let Some(part) = self.files.front_mut() else { break };
-            part.file.read_until(b'\n', &mut self.begun)?;
+            let read = (&mut part.file).take(part.left.unwrap_or(u64::MAX)).read_until(b'\n', &mut self.begun)?;
+            part.left = part.left.map(|left| left.saturating_sub(read as u64));
             if self.begun.ends_with(b"\n") {
                 self.head = self.entry();
             } else if more {
@@ -195,9 +208,9 @@ fn number(end: &str) -> Option<u32> {
     digits.parse().ok().filter(|number| (1..100).contains(number) && !digits.starts_with(['+', '0']))
 }
 
-/// Where in `file` the last `count` lines begin, of which `seen` are in younger files; none if they begin in an older one.
-fn start_of_last(file: &File, count: u64, seen: &mut u64) -> io::Result<Option<u64>> {
-    let mut end = file.metadata()?.len();
+/// Where in the first `end` bytes of `file` the last `count` lines begin, of which `seen` are in younger files; none if they begin in an older one.
+fn start_of_last(file: &File, end: u64, count: u64, seen: &mut u64) -> io::Result<Option<u64>> {
+    let mut end = end;
     let mut chunk = vec![0; CHUNK];
     while end > 0 {
         let size = end.min(CHUNK as u64);
@@ -212,4 +225,46 @@ fn start_of_last(file: &File, count: u64, seen: &mut u64) -> io::Result<Option<u
         end -= size;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::Write;
+
+    use super::{Reel, names};
+
+    #[test]
+    fn what_comes_later_is_not_of_what_there_was() {
+        let folder = std::env::temp_dir().join(format!("ctl-reel-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join("a.log"), "1\n2\n3\n").expect("written");
+        let mut file = File::options().append(true).open(folder.join("a.log")).expect("open");
+        for (count, expected) in [(u64::MAX, "1\n2\n3\n"), (2, "2\n3\n")] {
+            fs::write(folder.join("a.log"), "1\n2\n3\n").expect("written");
+            let mut reel = Reel::open(&folder, "a").expect("open");
+            reel.end_here().expect("known");
+            file.write_all(b"4\n").expect("written");
+            reel.keep_last(count).expect("found");
+            let mut text = Vec::new();
+            while reel.head().expect("read").is_some() {
+                text.extend(reel.take().expect("a line").text);
+                file.write_all(b"5\n").expect("written");
+                assert!(text.len() < 20, "no end");
+            }
+            assert_eq!(String::from_utf8_lossy(&text), expected, "{count}");
+        }
+        drop(fs::remove_dir_all(folder));
+    }
+
+    #[test]
+    fn the_last_log_of_a_name_is_its_end() {
+        let folder = std::env::temp_dir().join(format!("ctl-reel-names-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        for name in ["web.login.log", "web.login.log.1", "a.log.log", "web.logs", "b.login"] {
+            fs::write(folder.join(name), "").expect("written");
+        }
+        assert_eq!(names(&folder).expect("listed"), ["a.log", "web.login"]);
+        drop(fs::remove_dir_all(folder));
+    }
 }

@@ -149,6 +149,29 @@ fn a_link_is_no_unit() {
 }
 
 #[test]
+fn a_folder_is_no_unit() {
+    let node = Node::new("folder");
+    node.put("web.log", &at(1, "ready"));
+    std::fs::create_dir_all(node.folder().join("archive.log")).expect("a folder");
+    assert_eq!(node.said(""), (0, format!("web | {}", at(1, "ready")), String::new()));
+}
+
+#[test]
+fn many_units_take_many_descriptors() {
+    let node = Node::new("many");
+    let mut all = String::new();
+    for unit in 10..50 {
+        node.put(&format!("u{unit}.log"), &at(unit, "ready"));
+        all.push_str(&format!("u{unit} | {}", at(unit, "ready")));
+    }
+    let mut words = vec!["-c", "ulimit -Sn 20; exec \"$@\"", "bash"];
+    let command = node.command("");
+    words.extend([command.get_program()].into_iter().chain(command.get_args()).filter_map(|word| word.to_str()));
+    let output = Command::new("bash").args(words).output().expect("bash");
+    assert_eq!((String::from_utf8_lossy(&output.stdout).as_ref(), output.stderr.as_slice()), (all.as_str(), &b""[..]));
+}
+
+#[test]
 fn what_is_not_there() {
     let node = Node::new("absent");
     let no = |text: &str| (1, String::new(), format!("initctl: error: {text}\n"));
