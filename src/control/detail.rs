@@ -22,7 +22,7 @@ impl Status {
     /// What is known of `unit`, which is one of this status, in lines of at most `limit` columns; with `colours` its states are
     /// coloured for a terminal.
     pub fn detail(&self, unit: &UnitStatus, limit: usize, colours: bool) -> String {
-        let paint = |state: &str| if colours { painted(state, state) } else { plain(state) };
+        let paint = |state: &str| if colours { painted(&plain(state), state) } else { plain(state) };
         let mut sheet = Sheet { text: String::new(), limit };
         let lasted = short(Duration::from_millis(self.written.saturating_sub(unit.since)));
         sheet.text.push_str(&format!("{}: {} for {lasted}\n", plain(&unit.name), paint(&unit.state)));
@@ -116,6 +116,13 @@ fn moment(millis: u64) -> String {
 mod tests {
     use super::super::columns::width;
     use super::*;
+
+    #[test]
+    fn a_stranger_s_state_drives_no_terminal() {
+        let unit = UnitStatus { name: "web".into(), state: "up\x1b[2J".into(), ..UnitStatus::default() };
+        let text = Status::default().detail(&unit, 80, true);
+        assert!(text.starts_with("web: \x1b[90mup?[2J\x1b[0m for "), "{text}");
+    }
 
     #[test]
     fn no_line_is_wider_than_it_may_be() {

@@ -14,6 +14,7 @@ use super::call::Whom;
 use super::code::{ABSENT, NO};
 use super::reason;
 use crate::control::Status;
+use crate::control::columns::plain;
 use crate::control::signal::QUIET;
 use crate::control::status::VERSION;
 use crate::sys::poll::Wait;
@@ -49,7 +50,8 @@ pub(super) struct Unable {
 
 impl Unable {
     pub fn new(code: u8, text: String) -> Unable {
-        Unable { code, text }
+        // Much of what it tells may be a stranger's.
+        Unable { code, text: plain(&text) }
     }
 
     /// The same, and what comes of it.
@@ -234,5 +236,18 @@ fn hint(errno: Errno, of: &Whom) -> &'static str {
         (Errno::EACCES | Errno::EPERM, _) => "try as root",
         (_, Some(_)) => "is that process the PID 1 of a node?",
         _ => "is clusteros-init running here? For a container seen from outside there is --pid",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Unable;
+
+    #[test]
+    fn what_a_stranger_wrote_drives_no_terminal() {
+        assert_eq!(
+            Unable::new(1, "unable to start web: \x1b[2Jgone".to_owned()).to_string(),
+            "unable to start web: ?[2Jgone"
+        );
     }
 }

@@ -13,6 +13,7 @@ use super::code::{ABSENT, CONFIGURATION, NO, OK};
 use super::document::{Document, Unable};
 use super::{print, reason};
 use crate::control::change::plan;
+use crate::control::columns::plain;
 use crate::control::{Change, Reload, Status};
 use crate::unit::duration::short;
 use crate::unit::{Fate, Mistake, Table, difference, read};
@@ -59,7 +60,9 @@ fn reload(of: &Whom) -> Result<u8, Unable> {
             );
             return Err(unable(ABSENT, text));
         };
-        document.changed(Some(left)).map_err(|cause| unable(NO, format!("{}; PID 1 may still do it", reason(&cause))))?;
+        document
+            .changed(Some(left))
+            .map_err(|cause| unable(NO, format!("{}; PID 1 may still do it", reason(&cause))))?;
     }
 }
 
@@ -71,7 +74,8 @@ fn told(table: &Reload) -> Result<u8, Unable> {
             Err(Unable::new(NO, format!("unable to reload the unit table: {cause}; the running one stays")))
         }
         Some(lines) => {
-            drop(io::stderr().write_all(format!("{lines}\n").as_bytes()));
+            let lines: String = lines.lines().map(|line| format!("{}\n", plain(line))).collect();
+            drop(io::stderr().write_all(lines.as_bytes()));
             let text = format!("unable to reload the unit table: {}; the running one stays", mistakes(table.mistakes));
             Err(Unable::new(CONFIGURATION, text))
         }

@@ -52,8 +52,9 @@ fn ask(wanted: &Wanted) -> Result<u8, Unable> {
             error!("unable to tell what came of it: no outcome within {}; PID 1 may still do it", short(limit));
             return Ok(ABSENT);
         };
-        let cannot =
-            |error: std::io::Error| Unable::new(NO, format!("unable to wait for a change: {}; PID 1 may still do it", reason(&error)));
+        let cannot = |error: std::io::Error| {
+            Unable::new(NO, format!("unable to wait for a change: {}; PID 1 may still do it", reason(&error)))
+        };
         document.changed(Some(left)).map_err(cannot)?;
     }
 }
