@@ -70,9 +70,17 @@ pub(super) fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + carry, month, day_of_month)
 }
 
+/// What a unit said in a line that was written at `time`; the line itself where it has no time of its own.
+pub fn said<'a>(line: &'a [u8], time: &[u8]) -> &'a [u8] {
+    match line.strip_prefix(time) {
+        Some([b' ', text @ ..]) if !time.is_empty() => text,
+        _ => line,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Line, STAMPED, kept, shown, stamp};
+    use super::{Line, STAMPED, kept, said, shown, stamp};
 
     fn line(text: &[u8]) -> Line<'_> {
         Line { text, goes_on: false }
@@ -118,5 +126,18 @@ mod tests {
         assert_eq!(stamp(1_709_251_200_000), "2024-03-01T00:00:00.000Z");
         assert_eq!(stamp(4_107_542_400_001), "2100-03-01T00:00:00.001Z");
         assert_eq!(stamp(1_798_761_599_000), "2026-12-31T23:59:59.000Z");
+    }
+
+    #[test]
+    fn what_a_unit_said_keeps_its_shape() {
+        let time = b"2026-01-01T00:00:00.000Z";
+        for (line, text) in [
+            ("2026-01-01T00:00:00.000Z     at main.rs:1", "    at main.rs:1"),
+            ("2026-01-01T00:00:00.000Z ", ""),
+            ("  somebody else wrote this", "  somebody else wrote this"),
+        ] {
+            assert_eq!(said(line.as_bytes(), time), text.as_bytes(), "{line}");
+        }
+        assert_eq!(said(b"  before any time", b""), b"  before any time");
     }
 }

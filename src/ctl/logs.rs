@@ -19,7 +19,7 @@ use super::reel::{Entry, Reel, names};
 use super::typed::Typed;
 use super::{put, reason};
 use crate::control::columns::plain;
-use crate::control::line::{stamp, tamed};
+use crate::control::line::{said, stamp, tamed};
 use crate::sys::Errno;
 use crate::sys::poll::Wait;
 use crate::unit::suggest;
@@ -382,14 +382,6 @@ impl Range {
     }
 }
 
-/// What a unit said in a line that was written at `time`; the line itself where it has no time of its own.
-fn said<'a>(line: &'a [u8], time: &[u8]) -> &'a [u8] {
-    match line.strip_prefix(time) {
-        Some([b' ', text @ ..]) if !time.is_empty() => text,
-        _ => line,
-    }
-}
-
 /// Where the files of a node's units are.
 pub(super) fn folder(of: &Whom) -> PathBuf {
     of.root().join("var/log/cluster-os")
@@ -407,7 +399,7 @@ fn advice(name: &str, known: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::call::Call;
-    use super::{Range, Wanted, Whom, said};
+    use super::{Range, Wanted, Whom};
 
     fn words(text: &str) -> Result<Wanted, String> {
         match Call::parse(format!("logs {text}").split_whitespace().map(Into::into))? {
@@ -440,19 +432,6 @@ mod tests {
         };
         assert_eq!(words("-f web --lines=all db --pid 7 --root /r web"), Ok(all));
         assert_eq!(words("web -n 5").map(|wanted| wanted.count), Ok(5));
-    }
-
-    #[test]
-    fn what_a_unit_said_keeps_its_shape() {
-        let time = b"2026-01-01T00:00:00.000Z";
-        for (line, text) in [
-            ("2026-01-01T00:00:00.000Z     at main.rs:1", "    at main.rs:1"),
-            ("2026-01-01T00:00:00.000Z ", ""),
-            ("  somebody else wrote this", "  somebody else wrote this"),
-        ] {
-            assert_eq!(said(line.as_bytes(), time), text.as_bytes(), "{line}");
-        }
-        assert_eq!(said(b"  before any time", b""), b"  before any time");
     }
 
     #[test]
