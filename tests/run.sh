@@ -148,7 +148,8 @@ rung_sim() {
         arguments+=(--test "$name")
     done
     tests --no-fail-fast "${arguments[@]}" -- --nocapture
-    SIM_LIVES=${SIM_LIVES:-1000000} tests --profile sim --no-default-features --test sim -- --nocapture
+    # Each of them takes all processors by itself, so that what it prints is its own time.
+    SIM_LIVES=${SIM_LIVES:-1000000} tests --profile sim --no-default-features --test sim -- --nocapture --test-threads=1
     script tests/fuzz/run.sh
 }
 

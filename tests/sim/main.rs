@@ -13,6 +13,7 @@ mod tables;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use dice::Dice;
 
@@ -55,6 +56,7 @@ fn many(what: &str, part: u64, one: impl Fn(u64) -> u64 + Sync) {
     let first = number("SIM_FIRST").unwrap_or_else(|| u64::from(std::process::id()) << 32);
     eprintln!("{lives} {what} from seed {first}");
     let (next, steps) = (AtomicU64::new(0), AtomicU64::new(0));
+    let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
@@ -68,7 +70,7 @@ fn many(what: &str, part: u64, one: impl Fn(u64) -> u64 + Sync) {
             });
         }
     });
-    eprintln!("{lives} {what}: {} steps", steps.into_inner());
+    eprintln!("{lives} {what}: {} steps, {:.1} s", steps.into_inner(), began.elapsed().as_secs_f64());
 }
 
 fn lived(seed: u64) -> u64 {
