@@ -146,7 +146,40 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
             extra => return Err(format!("one argument too many: {extra}")),
         }
     }
-    if call.command.is_empty() { Err("no command".to_owned()) } else { Ok(call) }
+    if call.command.is_empty() {
+        return Err("no command".to_owned());
+    }
+    fits(&call)?;
+    Ok(call)
+}
+
+/// Whether the options are the command's: one that were of no effect might be taken for one that had it.
+fn fits(call: &Call) -> Result<(), String> {
+    let own: &[&str] = match call.command.as_str() {
+        "k3s" => &["--check", "--json", "--down", "--clear", "--drain", "--uncordon"],
+        "wg0" => &["--down", "--userspace"],
+        "peers" => &["--json"],
+        "status" => &["--json", "--check"],
+        _ => &[],
+    };
+    let options = [
+        ("--check", call.check),
+        ("--down", call.down),
+        ("--clear", call.clear),
+        ("--drain", call.drain),
+        ("--uncordon", call.uncordon),
+        ("--userspace", call.userspace),
+        ("--json", call.json),
+    ];
+    let given: Vec<&str> = options.into_iter().filter(|(_, given)| *given).map(|(option, _)| option).collect();
+    if let Some(option) = given.iter().find(|option| !own.contains(option)) {
+        return Err(format!("{} has no option {option}", call.command));
+    }
+    match (call.command.as_str(), given.as_slice()) {
+        ("k3s", ["--json"]) => Err("--json is for --check".to_owned()),
+        ("k3s", ["--check", "--json"]) | (_, [] | [_]) => Ok(()),
+        (_, [first, second, ..]) => Err(format!("{first} and {second} do not go together")),
+    }
 }
 
 /// Writes `text` to stdout. A reader that went away (`node-agent help | head -1`) is no failure.
@@ -178,7 +211,40 @@ node-agent: a node's identity, its wg0, and its peers
   node-agent status --check   whether this node is in the mesh, in a line; exit 1 if it is not
   node-agent help | --version
 
-  --root DIR                  look for /etc, /var/lib and /run under DIR
+  --root DIR                  look for /etc, /var/lib and /run under DIR; processes, cgroups and links are the host's all the same
 
 Exit codes: 0 done, 1 no, 64 wrong command line, 70 internal fault, 78 wrong configuration.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn an_option_is_its_commands_and_stands_alone() {
+        let said = |line: &str| read(line.split(' ').map(Into::into)).map(drop);
+        for line in [
+            "k3s",
+            "k3s --down",
+            "k3s --check --json",
+            "wg0 --down",
+            "wg0 --userspace",
+            "status --check",
+            "peers --json",
+        ] {
+            assert_eq!(said(line), Ok(()), "{line}");
+        }
+        for (line, mistake) in [
+            ("k3s --check --down", "--check and --down do not go together"),
+            ("k3s --down --drain", "--down and --drain do not go together"),
+            ("k3s --json", "--json is for --check"),
+            ("k3s --json --down", "--down and --json do not go together"),
+            ("k3s --userspace", "k3s has no option --userspace"),
+            ("wg0 --check", "wg0 has no option --check"),
+            ("start --down", "start has no option --down"),
+            ("status --check --json", "--check and --json do not go together"),
+        ] {
+            assert_eq!(said(line), Err(mistake.to_owned()));
+        }
+    }
+}
