@@ -12,15 +12,19 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::runtime::Builder;
 
+use super::facts;
 use crate::agent::Failure;
 use crate::agent::paths::Paths;
 use crate::agent::wg::Links;
+use crate::cluster::k3s::cgroups;
 use crate::cluster::k3s::ending::Haste;
-use crate::cluster::k3s::leftovers::{LEASES, LINKS, MISLED, NAMESPACES, PODS, is_shim, mounts};
+use crate::cluster::k3s::leftovers::{LEASES, LINKS, MISLED, NAMESPACES, PODS, is_k3s, is_k3s_name, is_shim, mounts};
 use crate::cluster::k3s::mounts::read;
 use crate::unit::stopping;
 
 const PAUSE: Duration = Duration::from_millis(50);
+/// How the kernel shows a process that is outside of this pid namespace, and so no pod of this node.
+const OUTSIDE: i32 = 0;
 /// What was sent a KILL is gone in no time, unless it sleeps in the kernel.
 const KILLED: Duration = Duration::from_secs(5);
 
@@ -32,8 +36,11 @@ pub(super) fn haste() -> Haste {
 
 /// Takes everything away; says what could not be, and then exits with 1.
 pub fn down(paths: &Paths) -> Result<(), Failure> {
+    if let Some(cause) = in_the_way(paths) {
+        return Err(Failure { code: 1, text: format!("unable to end the pods of k3s: {cause}") });
+    }
     let mut left = Vec::new();
-    end_pods(haste().grace(), &mut left);
+    end_pods(Path::new(PODS), haste().grace(), &mut left);
     let shims = shims(paths);
     shims.iter().for_each(|pid| send(*pid, Signal::SIGKILL));
     if !shims.is_empty() {
@@ -50,6 +57,22 @@ pub fn down(paths: &Paths) -> Result<(), Failure> {
     let Some(last) = left.pop() else { return Ok(()) };
     left.iter().for_each(|what| warn!("unable to take away {what}; take it away by hand"));
     Err(Failure { code: 1, text: format!("unable to take away {last}; take it away by hand") })
+}
+
+/// Why nothing may be taken away here.
+fn in_the_way(paths: &Paths) -> Option<String> {
+    if [PODS, MISLED].iter().any(|cgroup| Path::new(cgroup).exists()) {
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        if let Some(seen) = cgroups::others(facts::in_container(), &facts::cgroup(), &read(&mountinfo)) {
+            return Some(format!("{seen}; they may be the host's, so nothing was changed"));
+        }
+    }
+    let root = root(paths);
+    let named = |pid: &i32| is_k3s_name(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim());
+    // PID 1 has stopped it before, as far as it could be.
+    let by_hand = std::env::var_os(stopping::REASON).is_none();
+    let running = by_hand.then(|| processes(|exe| is_k3s(exe, &root)).into_iter().find(named)).flatten()?;
+    Some(format!("k3s runs as process {running}; stop it first with 'initctl stop k3s'"))
 }
 
 /// Takes away what a node that ended without order left: the mounts of pods, and the addresses that they had. Where a pod lives
@@ -107,13 +130,16 @@ fn shims(paths: &Paths) -> Vec<i32> {
 }
 
 /// TERM to all of them, and after the grace the kernel ends the rest.
-fn end_pods(grace: Duration, left: &mut Vec<String>) {
-    let pods = Path::new(PODS);
+fn end_pods(pods: &Path, grace: Duration, left: &mut Vec<String>) {
+    let mut all = Vec::new();
+    members(pods, &mut all);
+    if all.contains(&OUTSIDE) {
+        left.push(strangers(pods));
+        return;
+    }
     if !pods.exists() {
         return;
     }
-    let mut all = Vec::new();
-    members(pods, &mut all);
     all.iter().for_each(|pid| send(*pid, Signal::SIGTERM));
     wait_until_empty(pods, grace);
     if end(pods, left) && !all.is_empty() {
@@ -123,6 +149,12 @@ fn end_pods(grace: Duration, left: &mut Vec<String>) {
 
 /// Kills who is in the cgroup, and removes it. Whether that is done.
 fn end(cgroup: &Path, left: &mut Vec<String>) -> bool {
+    let mut all = Vec::new();
+    members(cgroup, &mut all);
+    if all.contains(&OUTSIDE) {
+        left.push(strangers(cgroup));
+        return false;
+    }
     if populated(cgroup) && fs::write(cgroup.join("cgroup.kill"), "1").is_err() {
         // A kernel before 5.14.
         let mut rest = Vec::new();
@@ -136,6 +168,10 @@ fn end(cgroup: &Path, left: &mut Vec<String>) -> bool {
         left.push(format!("{}: somebody is still in it", cgroup.display()));
     }
     !there
+}
+
+fn strangers(cgroup: &Path) -> String {
+    format!("{}: processes from outside of this container are in it", cgroup.display())
 }
 
 fn wait_until_empty(cgroup: &Path, limit: Duration) {
@@ -191,4 +227,26 @@ async fn delete_links() -> std::io::Result<Vec<String>> {
         }
     }
     Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{end, end_pods};
+    use std::fs;
+    use std::time::Duration;
+
+    #[test]
+    fn pods_among_which_are_processes_of_the_host_are_not_ended() {
+        let pods = std::env::temp_dir().join(format!("clusteros-init-pods-{}", std::process::id()));
+        fs::create_dir_all(pods.join("burstable")).unwrap();
+        fs::write(pods.join("cgroup.events"), "populated 1\n").unwrap();
+        fs::write(pods.join("burstable/cgroup.procs"), "0\n0\n").unwrap();
+        let mut left = Vec::new();
+        end_pods(&pods, Duration::ZERO, &mut left);
+        assert!(!end(&pods, &mut left));
+        let line = format!("{}: processes from outside of this container are in it", pods.display());
+        assert_eq!(left, [line.clone(), line]);
+        assert!(!pods.join("cgroup.kill").exists());
+        fs::remove_dir_all(pods).unwrap();
+    }
 }

@@ -79,7 +79,7 @@ pub(super) fn look(
 }
 
 /// A container manager has said so, or this is not the kernel's own pid namespace.
-fn in_container() -> bool {
+pub(super) fn in_container() -> bool {
     let first = fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == FIRST_PID_NAMESPACE);
     std::env::var_os("container").is_some() || !first
 }
@@ -97,7 +97,7 @@ fn sysctl(key: &str) -> Read<String> {
     fs::read_to_string(sysctl_file(key)).map_err(|error| errno(&error))
 }
 
-fn cgroup() -> Cgroup {
+pub(super) fn cgroup() -> Cgroup {
     let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let words = |path: &str| text(path).split_whitespace().map(str::to_owned).collect();
     Cgroup {

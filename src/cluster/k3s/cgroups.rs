@@ -1,8 +1,9 @@
 //! Items 4 to 9: cgroups. Emptying the container's root cgroup is PID 1's: here it is only looked at.
 
+use super::facts::Cgroup;
 use super::finding::{Act, Finding, Need};
 use super::judge::{Judge, Title};
-use super::mounts::covering;
+use super::mounts::{Mount, covering};
 
 /// Where the cgroups are.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -33,15 +34,23 @@ pub(super) fn all(judge: &Judge<'_>) -> Vec<Finding> {
     ]
 }
 
+/// Why the pods in the cgroups that are seen here may be another's, who must not lose them; none if they are this node's.
+pub fn others(container: bool, cgroup: &Cgroup, mounts: &[Mount]) -> Option<String> {
+    // PID 1 is outside of what is seen, so that is a part which somebody made.
+    let is_part = cgroup.first.starts_with("/..") && covering(mounts, ROOT).is_some_and(|mount| mount.root == "/");
+    if is_part { None } else { hosts(container, cgroup, mounts) }
+}
+
 /// Whether the cgroups are the host's own, not this container's.
 fn is_hosts(judge: &Judge<'_>) -> Option<String> {
-    let cgroup = &judge.facts.cgroup;
-    if !judge.facts.container
-        || cgroup.kernel_root && cgroup.first == "/init.scope" && cgroup.own.starts_with("/init.scope")
-    {
+    hosts(judge.facts.container, &judge.facts.cgroup, &judge.facts.mounts)
+}
+
+fn hosts(container: bool, cgroup: &Cgroup, mounts: &[Mount]) -> Option<String> {
+    if !container || cgroup.kernel_root && cgroup.first == "/init.scope" && cgroup.own.starts_with("/init.scope") {
         return None;
     }
-    let root = covering(&judge.facts.mounts, ROOT).map_or("", |mount| mount.root.as_str());
+    let root = covering(mounts, ROOT).map_or("", |mount| mount.root.as_str());
     let strange = |path: &str| !matches!(path, "/" | "/init.scope");
     match (root, cgroup.first.as_str()) {
         ("/", first) if strange(first) => Some(format!("PID 1 is in {first}, so this is the host's tree")),
@@ -76,7 +85,7 @@ fn controllers(judge: &Judge<'_>) -> Finding {
         };
         return title.cannot(format!("{ROOT} lacks {}", missing.join(", ")), remedy);
     }
-    if covering(&judge.facts.mounts, ROOT).is_some_and(super::mounts::Mount::read_only) {
+    if covering(&judge.facts.mounts, ROOT).is_some_and(Mount::read_only) {
         let remedy = "start the container with --privileged, or with --cap-add SYS_ADMIN and --cgroupns=private";
         return judge.todo(title, &format!("{ROOT} is read-only"), vec![Act::Writable(ROOT)], remedy);
     }
@@ -128,4 +137,30 @@ fn unified(judge: &Judge<'_>) -> Finding {
         "the host has cgroup v1, or both, and kubelet 1.35 refuses it",
         "start the host with systemd.unified_cgroup_hierarchy=1 or cgroup_no_v1=all on its kernel's command line",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cgroup, others};
+    use crate::cluster::k3s::mounts::read;
+
+    #[test]
+    fn pods_of_the_host_are_not_this_nodes() {
+        let seen = |container: bool, first: &str, root: &str, kernel_root: bool| {
+            let (own, first) = ("/init.scope/k3s-pods".to_owned(), first.to_owned());
+            let cgroup = Cgroup { own, first, kernel_root, ..Cgroup::default() };
+            others(container, &cgroup, &read(&format!("1 0 0:1 {root} /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")))
+        };
+        assert_eq!(seen(true, "/init.scope", "/", false), None);
+        assert_eq!(seen(false, "/init.scope", "/", true), None);
+        assert_eq!(seen(true, "/../..", "/", false), None);
+        assert_eq!(
+            seen(true, "/system.slice/docker-1.scope", "/", true).as_deref(),
+            Some("PID 1 is in /system.slice/docker-1.scope, so this is the host's tree")
+        );
+        assert_eq!(
+            seen(true, "/", "/../../..", false).as_deref(),
+            Some("/sys/fs/cgroup is \"/../../..\" of the host's tree")
+        );
+    }
 }

@@ -35,19 +35,32 @@ pub fn mounts(mounts: &[Mount], root: &str) -> Vec<String> {
     points
 }
 
+/// Whether a program is the k3s that k3s brought; what runs as it has the name of its part.
+pub fn is_k3s(exe: &str, root: &str) -> bool {
+    brought(exe, root) == Some("k3s")
+}
+
+/// Whether a process with that program is a server or an agent, and not kubectl or another part.
+pub fn is_k3s_name(name: &str) -> bool {
+    matches!(name, "k3s-server" | "k3s-agent")
+}
+
 /// Whether a process is the shim of a pod: of the containerd that k3s brought, no other's. `exe` is its program, `root` as above.
 pub fn is_shim(exe: &str, root: &str) -> bool {
+    brought(exe, root).is_some_and(|name| name.starts_with("containerd-shim"))
+}
+
+/// The name of a program that k3s brought; none of any other.
+fn brought<'a>(exe: &'a str, root: &str) -> Option<&'a str> {
     // A program that was replaced by a newer one.
     let exe = exe.strip_suffix(" (deleted)").unwrap_or(exe);
-    let within =
-        exe.strip_prefix(root).and_then(|path| path.strip_prefix(DATA)).and_then(|path| path.strip_prefix("/data/"));
-    let name = within.and_then(|path| path.split_once("/bin/")).map(|(_, name)| name);
-    name.is_some_and(|name| name.starts_with("containerd-shim"))
+    let within = exe.strip_prefix(root)?.strip_prefix(DATA)?.strip_prefix("/data/")?;
+    within.split_once("/bin/").map(|(_, name)| name)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{LINKS, is_shim, mounts};
+    use super::{LINKS, is_k3s, is_k3s_name, is_shim, mounts};
     use crate::cluster::k3s::mounts::read;
 
     #[test]
@@ -70,6 +83,8 @@ mod tests {
         assert!(is_shim("/r/var/lib/rancher/k3s/data/abc/bin/containerd-shim-runc-v2 (deleted)", "/r"));
         assert!(!is_shim("/usr/bin/containerd-shim-runc-v2", ""));
         assert!(!is_shim("/var/lib/rancher/k3s/data/abc/bin/k3s", ""));
+        assert!(is_k3s("/var/lib/rancher/k3s/data/abc/bin/k3s (deleted)", "") && !is_k3s("/usr/local/bin/k3s", ""));
+        assert!(is_k3s_name("k3s-agent") && !is_k3s_name("kubectl") && !is_k3s_name("containerd"));
         assert!(!LINKS.contains(&"wg0"));
     }
 }
