@@ -72,9 +72,11 @@ fn a_name_that_kubernetes_does_not_take() {
     need!("needs::node_name", kit::no_namespaces());
     let mut scene = scene("name");
     scene.set("NODE_NAME", "node-");
-    let line =
-        "node-name: \"node-\" is no name for a node of Kubernetes; set NODE_NAME to lower-case letters, digits and '-'";
-    refused(&scene, line);
+    let said = scene.run(&["k3s"]);
+    let line = "node-agent: error: unable to use the environment: NODE_NAME: \"node-\" is no node name: each part between dots \
+                begins and ends with a letter or digit; correct it and start the node again\n";
+    assert_eq!((said.code, said.err.as_str()), (Some(78), line));
+    assert!(!scene.path("report").exists(), "k3s was started all the same");
     scene.set("NODE_NAME", "node-1");
     starts(&scene);
 }
