@@ -19,6 +19,6 @@ if [ -n "${LAB_BIN:-}" ]; then
 fi
 # busybox's own has no end with its parent, and no limits of other processes.
 tools unshare prlimit
-unit "CHAOS=${CHAOS:-30} CHAOS_SEED=${CHAOS_SEED:-$(date +%s)} CHAOS_CLOCK=1 CHAOS_PATIENCE=4 NEED=all /test/chaos --test-threads=1 --nocapture"
+unit "CHAOS=${CHAOS:-60} CHAOS_SEED=${CHAOS_SEED:-$(date +%s)} CHAOS_CLOCK=1 CHAOS_PATIENCE=4 NEED=all /test/chaos --test-threads=1 --nocapture"
 pack "$root" >"$work/initramfs.cpio"
 boot -smp 2 -append 'console=ttyS0 panic=-1 quiet rdinit=/init'
