@@ -140,7 +140,8 @@ fn refused(cause: io::Error) -> Error {
 }
 
 fn failed(what: &str, error: Error) -> Failure {
-    Failure { code: error.exit_code(), text: format!("unable to {what}: {error}") }
+    let next = if matches!(error, Error::Refused(..)) { "; running it again goes on from here" } else { "" };
+    Failure { code: error.exit_code(), text: format!("unable to {what}: {error}{next}") }
 }
 
 #[cfg(test)]

@@ -28,7 +28,9 @@ pub fn show(paths: &Paths, view: View, json: bool) -> Result<(), Failure> {
     let now = node::now();
     let document = look(paths, now)?;
     if json {
-        let text = serde_json::to_string_pretty(&document).map_err(|error| Failure::internal(error.to_string()))?;
+        let text = serde_json::to_string_pretty(&document).map_err(|error| {
+            Failure::internal(format!("unable to write the report as JSON: {error}; look at it without --json"))
+        })?;
         return say(&(text + "\n"));
     }
     say(&match view {
