@@ -22,7 +22,7 @@ use log::{error, info, warn};
 use super::config::Config;
 use super::node::{self, Node};
 use super::paths::Paths;
-use super::{Failure, notify, say};
+use super::{CONFIGURATION, Failure, notify, say};
 use crate::cluster::k3s::configuration::{self, Extra};
 use crate::cluster::k3s::facts::Facts;
 use crate::cluster::k3s::finding::{Act, Finding, Need, State};
@@ -36,6 +36,9 @@ use crate::unit::suggest::nearest;
 
 /// What overrides findings for one start.
 const IGNORE: &str = "NODE_K3S_IGNORE";
+
+/// What may be otherwise a moment later, without any change of this node: the link that is made anew, the clock that is set.
+const PASSING: [&str; 2] = ["wg0", "clock"];
 
 /// One thing mended may show another: so often is looked again.
 const ROUNDS: usize = 6;
@@ -231,8 +234,13 @@ impl Plan {
         let Some(text) = obstacles.pop() else { return Ok(()) };
         info!("K3S: condition: not met ({}); {} {} is not started", names.join(", "), self.role.word(), self.name);
         obstacles.iter().for_each(|line| error!("{line}"));
-        Err(Failure::configuration(text))
+        Err(Failure { code: code(&names), text })
     }
+}
+
+/// How it ends where these findings are in the way: those that pass by themselves are a reason to try again.
+fn code(names: &[&str]) -> u8 {
+    if names.iter().all(|name| PASSING.contains(name)) { 1 } else { CONFIGURATION }
 }
 
 fn extra(config: &Config, role: Role) -> &Extra {
@@ -268,5 +276,16 @@ fn show(shown: &Plan, facts: &Facts, json: bool) -> Result<(), Failure> {
             code: 1,
             text: format!("unable to start k3s here: {count} of its needs are not met; follow the remedies above"),
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code;
+
+    #[test]
+    fn what_passes_is_tried_again() {
+        assert_eq!([code(&["wg0"]), code(&["clock", "wg0"])], [1, 1]);
+        assert_eq!([code(&["kmsg"]), code(&["wg0", "kmsg"])], [78, 78]);
     }
 }
