@@ -137,7 +137,7 @@ fn down_takes_away_what_pods_leave() {
     let shim = format!("{root}/var/lib/rancher/k3s/data/abc/bin/containerd-shim-runc-v2");
     scene.write("inner", &format!(
         "umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 98\n\
-         cd {root} && mkdir -p run/k3s/a run/netns var/lib/kubelet/pods/p/v var/lib/kubelet/mine var/lib/cni/x var/lib/rancher/k3s/data/abc/bin || exit 98\n\
+         cd {root} && mkdir -p run/k3s/a run/netns var/lib/kubelet/pods/p/v var/lib/kubelet/mine var/lib/cni/networks/cbr0 var/lib/cni/networks/mine var/lib/rancher/k3s/data/abc/bin || exit 98\n\
          for at in run/k3s run/k3s/a/b var/lib/kubelet/pods/p/v var/lib/kubelet/mine; do mkdir -p $at && mount -t tmpfs pods $at || exit 98; done\n\
          touch run/netns/cni-1 run/netns/mine\n\
          ip link add cni0 type veth peer name others || exit 98\n\
@@ -159,6 +159,7 @@ fn down_takes_away_what_pods_leave() {
         "{}",
         said.out
     );
-    // The folder may be a volume.
-    assert!(!tree.has("kubepods") && !scene.path("var/lib/cni/x").exists() && scene.path("var/lib/cni").exists());
+    // What other networks gave is theirs.
+    let lease = |name: &str| scene.path("var/lib/cni/networks").join(name).exists();
+    assert!(!tree.has("kubepods") && !lease("cbr0") && lease("mine"));
 }

@@ -78,7 +78,7 @@ fn nothing_left(scene: &Scene, node: &Node, tree: &Tree) {
     for left in [" cni0", " flannel.1", "pods rw", "kubepods", "containerd-shim", "sleep\n", "stand_in", "\nk3s\n"] {
         assert!(!last.contains(left), "{left} is left: {last}\n{}", node.read("out"));
     }
-    assert!(!scene.path("run/netns/cni-1").exists() && !scene.path("var/lib/cni/networks").exists());
+    assert!(!scene.path("run/netns/cni-1").exists() && !scene.path("var/lib/cni/networks/cbr0").exists());
     assert!(!tree.has("kubepods") && !tree.has("k3s"));
 }
 

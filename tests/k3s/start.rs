@@ -138,7 +138,7 @@ fn what_an_end_without_order_left_is_taken_away() {
     assert_eq!(said.code, Some(0), "{}", said.err);
     assert!(said.err.contains("info: unmounted 1 mounts of pods\n"), "{}", said.err);
     // The folder may be a volume.
-    assert!(!scene.path("var/lib/cni/networks").exists() && scene.path("var/lib/cni").exists());
+    assert!(!scene.path("var/lib/cni/networks/cbr0").exists() && scene.path("var/lib/cni").exists());
 }
 
 /// As the documentation of ClusterOS has it: `tail -100 /var/log/cluster-os/k3s-server.log`, and the lines with `K3S:`.

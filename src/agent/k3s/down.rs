@@ -18,7 +18,9 @@ use crate::agent::paths::Paths;
 use crate::agent::wg::Links;
 use crate::cluster::k3s::cgroups;
 use crate::cluster::k3s::ending::Haste;
-use crate::cluster::k3s::leftovers::{LEASES, LINKS, MISLED, NAMESPACES, PODS, is_k3s, is_k3s_name, is_shim, mounts};
+use crate::cluster::k3s::leftovers::{
+    LEASES, LINKS, MISLED, NAMESPACES, PODS, SLICE, is_k3s, is_k3s_name, is_lease, is_shim, mounts,
+};
 use crate::cluster::k3s::mounts::read;
 use crate::unit::stopping;
 
@@ -78,7 +80,7 @@ fn in_the_way(paths: &Paths) -> Option<String> {
 /// Takes away what a node that ended without order left: the mounts of pods, and the addresses that they had. Where a pod lives
 /// nothing is touched. What cannot be taken away keeps no k3s from starting.
 pub fn clear(paths: &Paths) -> Result<(), Failure> {
-    if populated(Path::new(PODS)) || !shims(paths).is_empty() {
+    if [PODS, SLICE].iter().any(|pods| populated(Path::new(pods))) || !shims(paths).is_empty() {
         info!("pods live here: nothing of theirs is taken away");
         return Ok(());
     }
@@ -94,8 +96,9 @@ fn take_away(paths: &Paths, left: &mut Vec<String>) {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points = mounts(&read(&mountinfo), &root);
     for point in &points {
-        let gone =
-            umount2(point.as_str(), MntFlags::MNT_FORCE).or_else(|_| umount2(point.as_str(), MntFlags::MNT_DETACH));
+        // A link at its place leads to what is not a pod's.
+        let umount = |how| umount2(point.as_str(), how | MntFlags::UMOUNT_NOFOLLOW);
+        let gone = umount(MntFlags::MNT_FORCE).or_else(|_| umount(MntFlags::MNT_DETACH));
         left.extend(gone.err().map(|errno| format!("{point}: {}", errno.desc())));
     }
     if !points.is_empty() {
@@ -109,12 +112,14 @@ fn take_away(paths: &Paths, left: &mut Vec<String>) {
             );
         }
     }
-    let leases = paths.resolve(Path::new(LEASES));
-    // It may be a volume, which cannot be removed itself.
-    for entry in fs::read_dir(&leases).into_iter().flatten().flatten() {
-        let path = entry.path();
-        let gone = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        left.extend(gone.err().map(|error| format!("{}: {error}", path.display())));
+    for (folder, known) in LEASES {
+        let entries = fs::read_dir(paths.resolve(Path::new(folder))).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| is_lease(&entry.file_name().to_string_lossy(), known)) {
+            let path = entry.path();
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let gone = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            left.extend(gone.err().map(|error| format!("{}: {error}", path.display())));
+        }
     }
 }
 

@@ -10,12 +10,21 @@ pub const PODS: &str = "/sys/fs/cgroup/kubepods";
 pub const MISLED: &str = "/sys/fs/cgroup/k3s";
 /// The links of flannel and kube-proxy.
 pub const LINKS: &[&str] = &["cni0", "flannel.1", "flannel-v6.1", "flannel-wg", "flannel-wg-v6", "kube-ipvs0"];
-/// Addresses that were given to pods which are no more.
-pub const LEASES: &str = "/var/lib/cni";
+/// Where kubelet of another distribution keeps pods' cgroups, by systemd.
+pub const SLICE: &str = "/sys/fs/cgroup/kubepods.slice";
+/// Addresses that were given to pods which are no more: folders, and what in them is of the network of k3s (its name is in k3s's
+/// pkg/agent/flannel). What ends with `-` is how names begin.
+pub const LEASES: &[(&str, &str)] =
+    &[("/var/lib/cni/networks", "cbr0"), ("/var/lib/cni/results", "cbr0-"), ("/var/lib/cni", "flannel")];
 /// Where pods' network namespaces are kept, and how they are called.
 pub const NAMESPACES: (&str, &str) = ("/run/netns", "cni-");
 
 const MOUNTS: &[&str] = &["/run/k3s", "/var/lib/kubelet/pods", "/var/lib/kubelet/plugins", "/run/netns/cni-"];
+
+/// Whether `name`, in a folder of [`LEASES`], is of k3s, by the name beside that folder.
+pub fn is_lease(name: &str, known: &str) -> bool {
+    if known.ends_with('-') { name.starts_with(known) } else { name == known }
+}
 
 /// The mount points of pods and containers, in the order in which they can be unmounted. `root` is what the paths are under,
 /// empty for `/`.
@@ -60,7 +69,7 @@ fn brought<'a>(exe: &'a str, root: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{LINKS, is_k3s, is_k3s_name, is_shim, mounts};
+    use super::{LINKS, is_k3s, is_k3s_name, is_lease, is_shim, mounts};
     use crate::cluster::k3s::mounts::read;
 
     #[test]
@@ -75,6 +84,12 @@ mod tests {
             ["/var/lib/kubelet/pods/p/volumes/v", "/run/k3s/containerd/x/rootfs", "/run/netns/cni-1", "/run/k3s"]
         );
         assert_eq!(mounts(&read(&text.replace("/run/k3s ", "/r/run/k3s ")), "/r"), ["/r/run/k3s"]);
+    }
+
+    #[test]
+    fn leases_of_other_networks_stay() {
+        assert!(is_lease("cbr0", "cbr0") && is_lease("cbr0-0af3-eth0", "cbr0-"));
+        assert!(!is_lease("cbr01", "cbr0") && !is_lease("podman", "cbr0") && !is_lease("bridge-1", "cbr0-"));
     }
 
     #[test]
