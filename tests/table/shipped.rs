@@ -17,6 +17,14 @@ fn it_is_good() {
     assert_eq!(order, ["identity", "wg0", "gossip", "node-agent", "k3s-pods", "k3s", "k3s-node"]);
 }
 
+/// What is not ours has no need of it.
+#[test]
+fn gossip_does_not_inherit_the_key_of_the_cluster() {
+    let table = read(&[("units.toml".to_owned(), text())]).unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    let gossip = table.units.iter().find(|unit| unit.name == "gossip").expect("the unit");
+    assert!(gossip.attributes.clear_env && !gossip.attributes.pass_env.iter().any(|name| name == "CLUSTER_AUTH_KEY"));
+}
+
 /// Damages the shipped table 20,000 times, from one bit to whole pieces moved. The reader answers, and every mistake that
 /// it names is at a place that exists.
 #[test]
