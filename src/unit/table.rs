@@ -203,7 +203,7 @@ pub enum ExitRule {
 /// `when`: every condition given must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct When {
-    /// This environment variable is set, and is neither empty, `0`, `false` nor `no`.
+    /// This environment variable is set, and is neither empty, `0`, `false`, `no` nor `off`.
     pub env: Option<String>,
     /// This program is found in `PATH`.
     pub program: Option<String>,
