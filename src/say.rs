@@ -2,7 +2,7 @@
 //!
 //! A message about a failure reads `unable to VERB OBJECT: CAUSE; WHAT NEXT`.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use env_logger::{Builder, Target};
 use log::{Level, LevelFilter};
@@ -20,6 +20,14 @@ pub fn start(program: &'static str, target: Target, max: LevelFilter) {
         .write_style(env_logger::WriteStyle::Never)
         .try_init();
     drop(built);
+}
+
+/// An error's cause as a clause: `no such file or directory`.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let plain = text.split(" (os error").next().unwrap_or_default();
+    let mut letters = plain.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// The level's name in the grammar.

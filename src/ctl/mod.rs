@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use env_logger::Target;
 use log::{LevelFilter, error};
 
+use crate::say::reason;
 use crate::unit::manual;
 use call::Call;
 use code::{NO, OK, USAGE};
@@ -92,12 +93,4 @@ fn put(bytes: &[u8]) -> Result<(), u8> {
             Err(NO)
         }
     }
-}
-
-/// An error's cause as a clause: `no such file or directory`.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let plain = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = plain.chars();
-    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
 }

@@ -47,6 +47,15 @@ pub struct LogFile {
     bounds: Bounds,
     open: Option<File>,
     trouble: Option<Trouble>,
+    full: Option<Full>,
+}
+
+/// A file that cannot make room, and grows.
+#[derive(Debug)]
+struct Full {
+    again: Instant,
+    /// Why, until it is told.
+    cause: Option<io::Error>,
 }
 
 #[derive(Debug)]
@@ -60,6 +69,8 @@ struct Trouble {
 pub enum News {
     /// It cannot be written any more.
     Broken(PathBuf, io::Error),
+    /// It is full and cannot get another name: it grows up to twice its size.
+    Grows(PathBuf, io::Error),
     /// It can be written again; this many lines are missing.
     Mended(PathBuf, u64),
 }
@@ -67,7 +78,7 @@ pub enum News {
 impl LogFile {
     /// The file of the unit `name` in `dir`; it is opened when there is something to write.
     pub fn new(dir: &Path, name: &str, bounds: Bounds) -> LogFile {
-        LogFile { path: dir.join(format!("{name}.log")), bounds, open: None, trouble: None }
+        LogFile { path: dir.join(format!("{name}.log")), bounds, open: None, trouble: None, full: None }
     }
 
     /// Appends `text`, which is `lines` whole lines, in one write. Before that `mark` is told where the file stands.
@@ -76,8 +87,11 @@ impl LogFile {
             trouble.lost += lines;
             return None;
         }
-        match (self.write(text, mark), self.trouble.take()) {
-            (Ok(()), None) => None,
+        match (self.write(text, now, mark), self.trouble.take()) {
+            (Ok(()), None) => {
+                let cause = self.full.as_mut()?.cause.take()?;
+                Some(News::Grows(self.path.clone(), cause))
+            }
             (Ok(()), Some(trouble)) => Some(News::Mended(self.path.clone(), trouble.lost)),
             (Err((error, kept)), before) => {
                 self.open = None;
@@ -101,16 +115,15 @@ impl LogFile {
     }
 
     /// Fails with the error and the number of lines that were written all the same.
-    fn write(&mut self, text: &[u8], mark: impl FnOnce(Mark)) -> Result<(), (io::Error, u64)> {
+    fn write(&mut self, text: &[u8], now: Instant, mark: impl FnOnce(Mark)) -> Result<(), (io::Error, u64)> {
         let none = |error| (error, 0);
         let mut file = match self.open.take() {
-            // Somebody may have deleted it.
-            Some(file) if file.metadata().is_ok_and(|known| known.nlink() > 0) => file,
+            Some(file) if self.is_there(&file) => file,
             Some(_) | None => self.open_whole().map_err(none)?,
         };
         let mut known = file.metadata().map_err(none)?;
-        if known.len() > 0 && known.len() + text.len() as u64 > self.bounds.size {
-            self.rotate().map_err(none)?;
+        let size = known.len() + text.len() as u64;
+        if known.len() > 0 && size > self.bounds.size && self.makes_room(size, now).map_err(none)? {
             file = self.open_whole().map_err(none)?;
             known = file.metadata().map_err(none)?;
         }
@@ -120,6 +133,35 @@ impl LogFile {
         }
         self.open = Some(file);
         Ok(())
+    }
+
+    /// Whether `file` is what bears our name: somebody may have deleted or renamed it.
+    fn is_there(&self, file: &File) -> bool {
+        let which = |known: fs::Metadata| (known.dev(), known.ino());
+        let open = file.metadata().map(which);
+        fs::symlink_metadata(&self.path).map(which).is_ok_and(|there| open.is_ok_and(|open| open == there))
+    }
+
+    /// Whether there is a new file for what would make this one `size` bytes long; an error says that there is neither that
+    /// nor room in this one.
+    fn makes_room(&mut self, size: u64, now: Instant) -> io::Result<bool> {
+        let fits = size <= self.bounds.size.saturating_mul(2);
+        if fits && self.full.as_ref().is_some_and(|full| now < full.again) {
+            return Ok(false);
+        }
+        let Err(cause) = self.rotate() else {
+            self.full = None;
+            return Ok(true);
+        };
+        if !fits {
+            return Err(cause);
+        }
+        let again = now + PAUSE;
+        match &mut self.full {
+            Some(full) => full.again = again,
+            None => self.full = Some(Full { again, cause: Some(cause) }),
+        }
+        Ok(false)
     }
 
     /// The file, ended where the power went away in the middle of a line.
@@ -285,6 +327,35 @@ mod tests {
         fs::remove_file(folder.0.join("a.log")).expect("deleted");
         assert!(file.append(b"two\n", 1, Instant::now(), |_| {}).is_none());
         assert_eq!(files(&folder), named(&[("a.log", "two\n")]));
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_is_made_anew() {
+        let folder = Folder::new("renamed");
+        let mut file = LogFile::new(&folder.0, "a", WIDE);
+        assert!(file.append(b"one\n", 1, Instant::now(), |_| {}).is_none());
+        fs::rename(folder.0.join("a.log"), folder.0.join("a.log.old")).expect("renamed");
+        assert!(file.append(b"two\n", 1, Instant::now(), |_| {}).is_none());
+        assert_eq!(files(&folder), named(&[("a.log", "two\n"), ("a.log.old", "one\n")]));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_rotated_grows_up_to_twice_its_size() {
+        let folder = Folder::new("grows");
+        let older = folder.0.join("a.log.1");
+        fs::create_dir(&older).expect("in the way");
+        let mut file = LogFile::new(&folder.0, "a", Bounds { size: 4, keep: 1 });
+        let start = Instant::now();
+        assert!(file.append(b"1\n2\n", 2, start, |_| {}).is_none());
+        assert!(matches!(file.append(b"3\n", 1, start, |_| {}), Some(News::Grows(..))));
+        // Said once, and not tried at every line.
+        assert!(file.append(b"4\n", 1, start, |_| {}).is_none());
+        assert_eq!(fs::read(folder.0.join("a.log")).expect("read"), b"1\n2\n3\n4\n");
+        assert!(matches!(file.append(b"5\n", 1, start, |_| {}), Some(News::Broken(..))));
+        fs::remove_dir(&older).expect("out of the way");
+        let later = start + Duration::from_secs(2);
+        assert!(matches!(file.append(b"6\n", 1, later, |_| {}), Some(News::Mended(_, 1))));
+        assert_eq!(files(&folder), named(&[("a.log", "6\n"), ("a.log.1", "1\n2\n3\n4\n")]));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use std::sync::atomic::AtomicBool;
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
+use crate::say::reason;
 use crate::sys::inherited;
 use file::Bounds;
 use outlet::Outlet;
@@ -60,15 +61,17 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let mut sayings = Vec::new();
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
         if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&caught)) {
-            sayings.push(format!("warning: unable to catch signal {signal}: {error}; it would end logd"));
+            sayings.push(format!("warning: unable to catch signal {signal}: {}; it would end logd", reason(&error)));
         }
     }
     let mut pipes = Vec::new();
     for Pipe { number, name, bounds } in call.pipes {
         match inherited::take(number).and_then(nonblocking) {
             Ok(pipe) => pipes.push((pipe, name, bounds)),
-            Err(error) => sayings
-                .push(format!("error: unable to read descriptor {number}: {error}; the lines of {name} are lost")),
+            Err(error) => sayings.push(format!(
+                "error: unable to read descriptor {number}: {}; the lines of {name} are lost",
+                reason(&error)
+            )),
         }
     }
     let names = pipes.iter().map(|(_, name, _)| name.clone()).chain(["logd".to_owned()]).collect();
@@ -76,7 +79,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         match stdout().and_then(|target| Outlet::open(target, names)) {
             Ok(outlet) => Some(outlet),
             Err(error) => {
-                sayings.push(format!("error: unable to use standard output: {error}; lines go to files alone"));
+                sayings
+                    .push(format!("error: unable to use standard output: {}; lines go to files alone", reason(&error)));
                 None
             }
         }
@@ -85,8 +89,10 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let given = call.stage.map(|number| inherited::take(number).and_then(Stage::open));
     if let Some(Err(error)) = &given {
-        sayings
-            .push(format!("warning: unable to use the memory for what is read: {error}; it is lost if logd is killed"));
+        sayings.push(format!(
+            "warning: unable to use the memory for what is read: {}; it is lost if logd is killed",
+            reason(error)
+        ));
     }
     let stage = given.and_then(Result::ok).or_else(|| Stage::own().ok());
     let mut turn = Turn::new(pipes, &call.dir, outlet, stage);

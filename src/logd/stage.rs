@@ -160,6 +160,11 @@ impl Stage {
         self.file.set_len(BASE)
     }
 
+    /// Empties it: whoever opens it next finds nothing.
+    pub fn forget(&self) -> io::Result<()> {
+        self.file.set_len(0)
+    }
+
     fn numbers<const N: usize>(&self, at: u64) -> io::Result<[u64; N]> {
         let mut bytes = vec![0; 8 * N];
         self.file.read_exact_at(&mut bytes, at)?;

@@ -14,6 +14,7 @@ use super::line::{LONGEST, Lines};
 use super::outlet::Outlet;
 use super::stage::{Left, Slot, Stage};
 use crate::control::line::{self, Line};
+use crate::say::reason;
 
 /// Everything that one logd holds.
 #[derive(Debug)]
@@ -58,32 +59,38 @@ impl Turn {
         let own = LogFile::new(dir, "logd", Bounds::default());
         let mut turn = Turn { sources, own, dir: dir.to_owned(), closed: false, outlet, stage };
         if let Some(stage) = turn.stage.take() {
-            match turn.resume(&stage) {
-                Ok(()) => turn.stage = Some(stage),
-                Err(error) => turn.say(&format!(
-                    "error: unable to write what a killed logd had read: {error}; some of it may be lost"
-                )),
+            if let Err(error) = turn.resume(&stage) {
+                turn.say(&format!(
+                    "error: unable to write what a killed logd had read: {}; some of it may be lost",
+                    reason(&error)
+                ));
             }
+            turn.stage = Some(stage);
         }
         turn
     }
 
-    /// Ends the turn that a killed logd did not, and takes up the beginnings of lines that it had.
+    /// Ends the turn that a killed logd did not, and takes up the beginnings of lines that it had, whatever becomes of the
+    /// turn.
     fn resume(&mut self, stage: &Stage) -> io::Result<()> {
-        if let Some(left) = stage.left()? {
-            match self.sources.iter().position(|source| source.name == left.name) {
-                Some(index) => self.end(stage, index, left)?,
+        let ended = match stage.left()? {
+            None => Ok(()),
+            Some(left) => match self.sources.iter().position(|source| source.name == left.name) {
+                Some(index) => self.end(stage, index, left),
                 // Its unit is gone from the table, and nobody follows that file any more.
-                None => stage.commit(left.slot, b"")?,
-            }
-        }
+                None => stage.commit(left.slot, b""),
+            },
+        };
+        let mut taken = Vec::new();
         for source in &mut self.sources {
-            source.slot = stage.slot(&source.name)?;
+            // Two pipes may bear one name while a table is exchanged; a place is for one.
+            source.slot = stage.slot(&source.name)?.filter(|slot| !taken.contains(slot));
             if let Some(slot) = source.slot {
+                taken.push(slot);
                 source.lines = Lines::going_on(stage.rest(slot)?);
             }
         }
-        Ok(())
+        ended
     }
 
     /// Ends the turn that `left` is, of the source at `index`.
@@ -100,14 +107,15 @@ impl Turn {
             }
         });
         let has = left.mark.map_or(0, |mark| source.file.has(mark, &kept));
-        let news = match kept.get(has..).unwrap_or_default() {
-            [] => None,
-            rest if has > 0 => source.file.go_on(rest).map(|()| None)?,
-            all => source.file.append(all, count, Instant::now(), |mark| drop(stage.mark(mark))),
+        let (news, written) = match kept.get(has..).unwrap_or_default() {
+            [] => (None, Ok(())),
+            rest if has > 0 => (None, source.file.go_on(rest)),
+            all => (source.file.append(all, count, Instant::now(), |mark| drop(stage.mark(mark))), Ok(())),
         };
-        stage.commit(left.slot, source.lines.rest())?;
+        // What could not be written now is not written later, after younger lines.
+        let committed = stage.commit(left.slot, source.lines.rest());
         self.report(news);
-        Ok(())
+        written.and(committed)
     }
 
     /// Follows the pipes to their ends. Returns when all that they carried is written.
@@ -177,20 +185,17 @@ impl Turn {
         let Some(pipe) = &source.pipe else { return };
         let millis = now();
         // With a place in the stage, what is read outlives us until it is written.
-        let mut staged = self.stage.as_ref().zip(source.slot);
-        let outcome = match staged {
-            Some((stage, slot)) if stage.begin(slot, millis).is_ok() => match stage.fill(pipe, buffer) {
-                // No memory: better at risk than not at all.
-                Err(Errno::ENOMEM | Errno::ENOSPC | Errno::EFBIG | Errno::EINVAL) => {
-                    staged = None;
-                    read(pipe, buffer)
-                }
-                outcome => outcome,
-            },
-            Some(_) | None => {
-                staged = None;
-                read(pipe, buffer)
+        let (mut staged, mut broken) = (None, None);
+        if let Some((stage, slot)) = self.stage.as_ref().zip(source.slot) {
+            match stage.begin(slot, millis) {
+                Ok(()) => staged = Some((stage, slot)),
+                Err(error) => broken = Some(error),
             }
+        }
+        let outcome = match staged.map(|(stage, _)| stage.fill(pipe, buffer)) {
+            // No memory: better at risk than not at all. The turn is ended all the same: it may leave another beginning.
+            None | Some(Err(Errno::ENOMEM | Errno::ENOSPC | Errno::EFBIG | Errno::EINVAL)) => read(pipe, buffer),
+            Some(outcome) => outcome,
         };
         let stamp = line::stamp(millis);
         let (mut kept, mut count) = (Vec::new(), 0);
@@ -222,11 +227,16 @@ impl Turn {
             }
         };
         let news = if count > 0 { source.file.append(&kept, count, Instant::now(), mark) } else { None };
-        if let Some((stage, slot)) = staged
-            && let Err(error) = stage.commit(slot, source.lines.rest())
-        {
-            trouble = Some(format!("warning: unable to keep what is read: {error}; it is lost if logd is killed"));
-            self.stage = None;
+        if let Some((stage, slot)) = staged {
+            broken = stage.commit(slot, source.lines.rest()).err();
+        }
+        if let Some(error) = broken {
+            let why = reason(&error);
+            trouble = Some(format!("warning: unable to keep what is read: {why}; it is lost if logd is killed"));
+            // What it has becomes wrong with the next line, and the next logd is to start with none.
+            if let Some(stage) = self.stage.take() {
+                drop(stage.forget());
+            }
         }
         self.report(news);
         if let Some(text) = trouble {
@@ -239,6 +249,7 @@ impl Turn {
         let known = self.closed;
         self.closed = match news {
             News::Broken(..) => known || access(&self.dir, AccessFlags::W_OK | AccessFlags::X_OK).is_err(),
+            News::Grows(..) => known,
             News::Mended(..) => false,
         };
         // One line for all that the folder keeps out.
@@ -251,17 +262,25 @@ impl Turn {
     fn tell(&self, news: &News) -> String {
         match news {
             News::Broken(_, error) if self.closed => format!(
-                "warning: unable to write into {}: {error}; lines {} until that is possible",
+                "warning: unable to write into {}: {}; lines {} until that is possible",
                 self.dir.display(),
+                reason(error),
                 if self.outlet.is_some() { "go to standard output alone" } else { "are lost" }
             ),
             News::Broken(path, error) if self.outlet.is_some() => format!(
-                "warning: unable to write {}: {error}; its lines go to standard output alone until it can be written",
-                path.display()
+                "warning: unable to write {}: {}; its lines go to standard output alone until it can be written",
+                path.display(),
+                reason(error)
             ),
             News::Broken(path, error) => format!(
-                "warning: unable to write {}: {error}; its lines are lost until it can be written",
-                path.display()
+                "warning: unable to write {}: {}; its lines are lost until it can be written",
+                path.display(),
+                reason(error)
+            ),
+            News::Grows(path, error) => format!(
+                "warning: unable to rotate {}: {}; it grows up to twice its size, and that is tried again",
+                path.display(),
+                reason(error)
             ),
             News::Mended(path, lost) => {
                 let lines = if *lost == 1 { "1 line is" } else { &format!("{lost} lines are") };
@@ -336,6 +355,41 @@ mod tests {
             assert_eq!(first, whole, "{written:?}");
             assert!(last.ends_with("Z third\n") && last.lines().count() == 1, "{written:?}: {last}");
         }
+        drop(fs::remove_dir_all(dir));
+    }
+
+    #[test]
+    fn what_is_read_at_risk_leaves_no_stale_beginning() {
+        let dir = std::env::temp_dir().join(format!("logd-risk-{}", std::process::id()));
+        let memory = memory::file(c"test").expect("memory");
+        let stage = Stage::open(memory.try_clone().expect("a copy")).expect("a stage");
+        let slot = stage.slot("a").expect("read").expect("a place");
+        stage.begin(slot, 1).expect("begun");
+        stage.commit(slot, b"be").expect("ended");
+        // The kernel moves nothing from a socket to a file, so it is read directly.
+        let (reader, mut writer) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let pipes = vec![(reader.into(), "a".to_owned(), Bounds::default())];
+        let mut turn = Turn::new(pipes, &dir, None, Some(Stage::open(memory).expect("the same")));
+        writer.write_all(b"gun\nthi").expect("written");
+        turn.follow(0, &mut vec![0; LONGEST]);
+        assert!(fs::read_to_string(dir.join("a.log")).expect("read").ends_with("Z begun\n"));
+        assert_eq!(stage.rest(slot).expect("read"), b"thi");
+        drop(fs::remove_dir_all(dir));
+    }
+
+    #[test]
+    fn of_two_pipes_of_one_name_one_is_staged() {
+        let dir = std::env::temp_dir().join(format!("logd-two-{}", std::process::id()));
+        let memory = memory::file(c"test").expect("memory");
+        let stage = Stage::open(memory.try_clone().expect("a copy")).expect("a stage");
+        let slot = stage.slot("a").expect("read").expect("a place");
+        let [(one, mut first), (two, mut second)] = [pipe().expect("a pipe"), pipe().expect("a pipe")];
+        let pipes = [one, two].map(|reader| (reader.into(), "a".to_owned(), Bounds::default())).into();
+        let mut turn = Turn::new(pipes, &dir, None, Some(Stage::open(memory).expect("the same")));
+        first.write_all(b"be").expect("written");
+        second.write_all(b"other\n").expect("written");
+        (0..2).for_each(|index| turn.follow(index, &mut vec![0; LONGEST]));
+        assert_eq!(stage.rest(slot).expect("read"), b"be");
         drop(fs::remove_dir_all(dir));
     }
 }
