@@ -13,6 +13,8 @@ use super::super::{logs, print, reload, renew, request};
 use super::origin::Source;
 use super::systemctl::{Asked, plainly};
 use crate::control::Status;
+use crate::control::columns::plain;
+use crate::control::outcome::because;
 use crate::control::status::UnitStatus;
 use crate::control::systemd::page::Style;
 use crate::control::systemd::property::{Facts, NODE, UNIT, of_node};
@@ -190,31 +192,46 @@ pub(super) fn list_dependencies(asked: &Asked) -> Answer {
     Ok(said(&pages.join("\n")))
 }
 
-/// `start`, `stop`, `restart`, `try-restart` and `reload`.
+/// `start`, `stop`, `restart`, `reload`, and what is made of these.
 pub(super) fn request(verb: &str, asked: &Asked) -> Answer {
     somebody(asked)?;
     let status = read(asked, true)?;
-    let mut units: Vec<String> = Vec::new();
+    let source = if verb.contains("reload-") { Source::read(&asked.of, &status).ok() } else { None };
+    let mut wishes: Vec<(Wish, Vec<String>)> = Vec::new();
     for (typed, unit) in named(&status, asked) {
         let unit = unit.ok_or_else(|| not_found(&typed, &status, NOT_THERE))?;
-        if units.contains(&unit.name) {
+        let Some(wish) = wish(verb, unit, source.as_ref().is_some_and(|source| source.reloads(&unit.name))) else {
+            if unit.state == "skipped" && verb != "stop" {
+                warn!("unable to {verb} {}: {}; it is left alone", unit.name, plain(&because(unit)));
+            }
             continue;
-        }
-        if verb != "try-restart" || words(unit).active != "inactive" && words(unit).active != "failed" {
-            units.push(unit.name.clone());
+        };
+        match wishes.iter_mut().find(|(known, _)| *known == wish) {
+            Some((_, units)) if units.contains(&unit.name) => {}
+            Some((_, units)) => units.push(unit.name.clone()),
+            None => wishes.push((wish, vec![unit.name.clone()])),
         }
     }
-    let wish = match verb {
-        "start" => Wish::Start,
-        "stop" => Wish::Stop,
-        "reload" => Wish::Reload,
-        _ => Wish::Restart,
+    let ask = |(wish, units)| {
+        let wait = Some(LIMIT).filter(|_| asked.wait && wish != Wish::Reload);
+        plainly(request::ask(&Demand { wish, units, wait, quiet: true, of: asked.of.clone() }))
     };
-    if units.is_empty() {
-        return Ok(OK);
+    Ok(wishes.into_iter().map(ask).max().unwrap_or(OK))
+}
+
+/// What `verb` asks for `unit`, which takes a reload or not; none: nothing is asked, and that is no failure.
+fn wish(verb: &str, unit: &UnitStatus, reloads: bool) -> Option<Wish> {
+    let idle = ["inactive", "failed"].contains(&words(unit).active);
+    match verb {
+        "reload" => Some(Wish::Reload),
+        // As for systemd a condition that does not hold is.
+        _ if unit.state == "skipped" => None,
+        "start" => Some(Wish::Start),
+        "stop" => Some(Wish::Stop),
+        "try-restart" | "try-reload-or-restart" if idle => None,
+        "reload-or-restart" | "try-reload-or-restart" if reloads && unit.state == "up" => Some(Wish::Reload),
+        _ => Some(Wish::Restart),
     }
-    let wait = Some(LIMIT).filter(|_| asked.wait && wish != Wish::Reload);
-    Ok(plainly(request::ask(&Demand { wish, units, wait, quiet: true, of: asked.of.clone() })))
 }
 
 /// `daemon-reload`.
@@ -243,14 +260,14 @@ pub(super) fn shut_down(verb: &str, asked: &Asked) -> Answer {
 /// The document as it is now. Who may not ask PID 1 for it gets it as it is, at most 100 ms old where something changed; that
 /// is said where the figures in it matter.
 fn read(asked: &Asked, quietly: bool) -> Result<Status, Unable> {
-    let plain = |unable: Unable| Unable::new(NO, unable.to_string());
-    let document = Document::open(&asked.of).map_err(plain)?;
+    let as_systemctl = |unable: Unable| Unable::new(NO, unable.to_string());
+    let document = Document::open(&asked.of).map_err(as_systemctl)?;
     match document.renew() {
-        Err(unable) if unable.code == ABSENT => return Err(plain(unable.and("nothing can be told"))),
+        Err(unable) if unable.code == ABSENT => return Err(as_systemctl(unable.and("nothing can be told"))),
         Err(unable) if !quietly => warn!("{unable}; what units use is not shown"),
         Err(_) | Ok(()) => {}
     }
-    document.read().map(|reading| reading.status).map_err(plain)
+    document.read().map(|reading| reading.status).map_err(as_systemctl)
 }
 
 /// That there is somebody to ask.
@@ -331,4 +348,30 @@ fn tell(asked: &Asked, text: &str) -> Result<(), Stop> {
 
 fn said(text: &str) -> u8 {
     print(text).err().unwrap_or(OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_verb_asks_of_a_unit() {
+        let (start, stop, restart, reload) =
+            (Some(Wish::Start), Some(Wish::Stop), Some(Wish::Restart), Some(Wish::Reload));
+        // Asked of a unit that is up and takes a reload, is up and takes none, is off, is skipped.
+        for (verb, wishes) in [
+            ("start", [start, start, start, None]),
+            ("stop", [stop, stop, stop, None]),
+            ("restart", [restart, restart, restart, None]),
+            ("reload", [reload, reload, reload, reload]),
+            ("try-restart", [restart, restart, None, None]),
+            ("reload-or-restart", [reload, restart, restart, None]),
+            ("try-reload-or-restart", [reload, restart, None, None]),
+        ] {
+            let of = |state: &str, reloads| {
+                wish(verb, &UnitStatus { state: state.into(), ..UnitStatus::default() }, reloads)
+            };
+            assert_eq!([of("up", true), of("up", false), of("off", true), of("skipped", true)], wishes, "{verb}");
+        }
+    }
 }

@@ -25,6 +25,14 @@ pub(in crate::ctl) const COMMANDS: Missing = &[
         &["isolate", "default", "rescue", "emergency", "get-default", "set-default"],
         "there are no targets: every unit that is switched on is wanted",
     ),
+    (
+        &["log-level", "log-target", "service-log-level", "service-log-target"],
+        "PID 1 logs what it does, and more with clusteros-init --verbose",
+    ),
+    (&["condrestart"], "systemctl try-restart is the same"),
+    (&["force-reload"], "systemctl try-reload-or-restart is the same"),
+    (&["whoami"], "cat /proc/self/cgroup says which unit's process asks, where units have cgroups"),
+    (&["help"], "systemctl cat UNIT shows what runs; initctl help has what there is of manuals"),
     (&["reset-failed"], "systemctl start UNIT tries a failed unit again"),
     (&["kill", "freeze", "thaw", "clean"], "kill -s SIGNAL $(systemctl show -P MainPID UNIT) signals its main process"),
     (

@@ -64,6 +64,12 @@ impl Source {
         self.files.iter().filter_map(part).collect()
     }
 
+    /// Whether the unit `name` has a `reload-signal`.
+    pub fn reloads(&self, name: &str) -> bool {
+        let mut units = self.table.iter().flat_map(|table| &table.units);
+        units.any(|unit| unit.name == name && unit.reload_signal.is_some())
+    }
+
     /// Where the unit `name` comes from.
     pub fn of(&self, name: &str) -> Origin {
         let unit = self.table.as_ref().and_then(|table| table.units.iter().find(|unit| unit.name == name));

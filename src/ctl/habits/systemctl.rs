@@ -110,6 +110,20 @@ pub(in crate::ctl) const VERBS: &[Verb] = &[
         run: answer::request,
     },
     Verb {
+        names: &["reload-or-restart"],
+        operands: "UNIT...",
+        count: (1, ANY),
+        text: "reload what is up and has a reload-signal, restart what is not or has none",
+        run: answer::request,
+    },
+    Verb {
+        names: &["try-reload-or-restart"],
+        operands: "UNIT...",
+        count: (1, ANY),
+        text: "the same, but what is not active is left alone",
+        run: answer::request,
+    },
+    Verb {
         names: &["daemon-reload"],
         operands: "",
         count: (0, 0),
