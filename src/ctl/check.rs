@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use log::error;
 
 use super::code::CONFIGURATION;
-use super::{reason, shown};
+use super::{reason, reload, shown};
 use crate::unit::{Table, UnitId, read};
 
 /// Says whether `files`, or without any those of the node under `root`, make a good table.
@@ -26,10 +26,7 @@ pub(super) fn run(root: &Path, files: &[PathBuf]) -> u8 {
         Err(mistakes) => {
             let lines: String = mistakes.iter().map(|mistake| format!("{mistake}\n")).collect();
             drop(io::stderr().write_all(lines.as_bytes()));
-            let count = match mistakes.len() {
-                1 => "1 mistake".to_owned(),
-                count => format!("{count} mistakes"),
-            };
+            let count = reload::mistakes(mistakes.len() as u64);
             error!("unable to use this table: {count}; PID 1 would refuse it whole");
             CONFIGURATION
         }

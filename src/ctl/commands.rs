@@ -244,7 +244,7 @@ they need, are bound to and want: an arrow leads from a unit to what it is tied 
             ROOT,
         ],
         operands: Operands::Files,
-        codes: &[(OK, "drawn"), (CONFIGURATION, "the table is wrong"), (ABSENT, "there is no status to be had")],
+        codes: &[(OK, "drawn"), (NO, "the status cannot be read"), (CONFIGURATION, "the table is wrong"), (ABSENT, "there is no status to be had")],
         read: |_, typed| call::graph(&typed),
     },
     Command {
@@ -259,7 +259,7 @@ from the start of PID 1.",
             ROOT,
         ],
         operands: Operands::None,
-        codes: &[(OK, "drawn"), (ABSENT, "there is no status to be had")],
+        codes: &[(OK, "drawn"), (NO, "the status cannot be read"), (ABSENT, "there is no status to be had")],
         read: |_, typed| call::boot_chart(&typed),
     },
     Command {

@@ -11,7 +11,7 @@ use super::document::{Document, Reading};
 use super::look::Look;
 use super::picture::chart::Chart;
 use super::picture::graph::Graph;
-use super::shown;
+use super::{reload, shown};
 use crate::unit::read;
 
 /// What `graph` is to draw.
@@ -50,8 +50,8 @@ fn of_files(files: &[PathBuf]) -> Result<(Graph, String), u8> {
     match read(&texts) {
         Ok(table) => Ok((Graph::of_table(&table), names.join(", "))),
         Err(mistakes) => {
-            let count = mistakes.len();
-            error!("unable to draw this table: it has {count} mistakes; \"initctl check\" says which");
+            let count = reload::mistakes(mistakes.len() as u64);
+            error!("unable to draw this table: it has {count}; \"initctl check\" says which");
             Err(CONFIGURATION)
         }
     }

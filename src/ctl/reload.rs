@@ -155,6 +155,7 @@ fn lines(found: &[Mistake]) -> String {
     found.iter().map(|mistake| format!("{mistake}\n")).collect()
 }
 
-fn mistakes(count: u64) -> String {
+/// So many mistakes, in words.
+pub(super) fn mistakes(count: u64) -> String {
     if count == 1 { "1 mistake".to_owned() } else { format!("{count} mistakes") }
 }
