@@ -1,10 +1,11 @@
 //! The status document as a file, and the process that writes it.
 
 use std::fmt;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use log::warn;
@@ -120,7 +121,7 @@ impl Document {
     pub fn read(&self) -> Result<Reading, Unable> {
         let path = self.path();
         let unable = |code, cause: String| Unable::new(code, format!("unable to read {}: {cause}", path.display()));
-        let text = fs::read_to_string(&path).map_err(|error| {
+        let text = regular(&path).map_err(|error| {
             unable(code(error.raw_os_error()), format!("{}; is clusteros-init running there?", reason(&error)))
         })?;
         let status: Status = serde_json::from_str(&text)
@@ -212,6 +213,20 @@ fn age(status: &Status) -> String {
 
 const NAME: &str = "status.json";
 
+/// The most that is read of a document, in bytes: one of 256 units has some hundred thousand.
+const LARGEST: u64 = 16 << 20;
+
+/// The text of a file that a container may have put there: no link of it is followed, and no pipe is waited for.
+fn regular(path: &Path) -> io::Result<String> {
+    let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(LARGEST).read_to_string(&mut text)?;
+    Ok(text)
+}
+
 /// Whether the program of `pid` is called `clusteros-init`.
 pub(super) fn bears_our_name(pid: i32) -> io::Result<bool> {
     Ok(fs::read_to_string(format!("/proc/{pid}/comm"))?.trim_end() == "clusteros-init")
@@ -241,7 +256,25 @@ fn hint(errno: Errno, of: &Whom) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::Unable;
+    use std::fs;
+    use std::process::Command;
+
+    use super::{Unable, regular};
+
+    #[test]
+    fn a_document_is_a_file_and_nothing_that_leads_elsewhere() {
+        let folder = std::env::temp_dir().join(format!("document-{}", std::process::id()));
+        fs::create_dir(&folder).unwrap();
+        let [pipe, link, file] = ["pipe", "link", "file"].map(|name| folder.join(name));
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+        fs::write(&file, "{}").unwrap();
+        let read = |path| regular(path).map_err(|error| super::reason(&error));
+        assert_eq!(read(&pipe), Err("it is no regular file".to_owned()));
+        assert_eq!(read(&link), Err("too many symbolic links encountered".to_owned()));
+        assert_eq!(read(&file), Ok("{}".to_owned()));
+        fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn what_a_stranger_wrote_drives_no_terminal() {
