@@ -1,6 +1,8 @@
 //! k3s as a unit of a node in a container of its own, with cgroup, network, mounts and processes: what the stand-in does, and what is
 //! done about it.
 
+use std::process::{Command, Stdio};
+
 use clusteros_init::unit::Wish;
 
 use crate::kit::{Node, SOON, lives, wait_until};
@@ -125,15 +127,20 @@ fn down_takes_away_what_pods_leave() {
     let tree = Tree::new("down");
     let root = scene.root.display().to_string();
     std::fs::create_dir_all(tree.path.join("kubepods/burstable/pod")).expect("cgroups");
-    // One pod heeds TERM, the other does not.
+    // One pod heeds TERM, the other does not. Each enters by itself before it makes others, so that none of them stays outside.
+    let procs = tree.path.join("kubepods/burstable/pod/cgroup.procs");
     let pod = |words: &str| {
-        let mut child = std::process::Command::new("sh").args(["-c", words]).spawn().expect("a pod");
-        std::fs::write(tree.path.join("kubepods/burstable/pod/cgroup.procs"), child.id().to_string()).expect("moved");
+        let words = format!("trap '' TERM; echo 0 >{}; {words}", procs.display());
+        let mut child = Command::new("sh").args(["-c", &words]).stdout(Stdio::null()).spawn().expect("a pod");
+        let pid = child.id().to_string();
+        wait_until("the pod is in its cgroup", SOON, || {
+            std::fs::read_to_string(&procs).unwrap_or_default().lines().any(|line| line == pid)
+        });
         // Reaped when it ends, so that it is seen to be gone.
         std::thread::spawn(move || child.wait());
     };
-    pod("exec sleep 1000000");
-    pod("trap '' TERM; while :; do sleep 1000; done");
+    pod("trap - TERM; exec sleep 1000000");
+    pod("while :; do sleep 1000; done");
     let shim = format!("{root}/var/lib/rancher/k3s/data/abc/bin/containerd-shim-runc-v2");
     scene.write("inner", &format!(
         "umount -l /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup || exit 98\n\
