@@ -381,7 +381,8 @@ fn nothing_is_lost_in_chaos() {
     eprintln!("chaos: {counts:?}");
     eprintln!("chaos: descriptors {} before, {} after; RSS {} before, {} after", before.0, after.0, before.1, after.1);
     assert!(after.0 == before.0, "descriptors: {} before, {} after: {}", before.0, after.0, open(&node));
-    assert_eq!(kit::zombies(node.pid), 0);
+    // Orphans go on coming: at some moment none is a zombie.
+    wait_until("no zombie is left", calm(), || kit::zombies(node.pid) == 0);
     node.signal(15);
     let mut status = None;
     wait_until("the node ends", Duration::from_secs(60), || {
