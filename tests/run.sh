@@ -87,8 +87,10 @@ tests() { results cargo test --locked "$@"; }
 results() {
     local out=$logs/cargo.$BASHPID line here=0 status
     echo "--- $*"
-    "$@" 2>&1 | tee "$out"
-    status=${PIPESTATUS[0]}
+    # No pipe: whoever outlives the tests would keep it open.
+    "$@" >"$out" 2>&1
+    status=$?
+    cat "$out"
     while read -r line; do
         if [[ $line =~ ([0-9]+)\ passed\;\ ([0-9]+)\ failed\;\ ([0-9]+)\ ignored ]]; then
             ok=$((ok + BASH_REMATCH[1])) bad=$((bad + BASH_REMATCH[2])) left=$((left + BASH_REMATCH[3]))
