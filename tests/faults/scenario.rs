@@ -401,4 +401,73 @@ pub const SCENARIOS: &[Scenario] = &[
         statuses: &[0],
         ground: Ground::Cgroup,
     },
+    Scenario {
+        name: "upkeep",
+        plan: || {
+            let more = "ready = { probe = [\"test\", \"-e\", \"@/go\"], every = \"20ms\" }\nfinish = [\"sh\", \"-c\", \"echo fin >> @/events\"]\n";
+            Plan::new("upkeep").table(&service("a", more))
+        },
+        live: |life| {
+            life.events("a", 1)?;
+            drop(fs::write(life.node.dir.join("go"), ""));
+            life.shown_up(&["a"])?;
+            life.settled(1)?;
+            life.kill_one("sleep")?;
+            life.events("a", 2)?;
+            // A finish command for which there is no process is left out, and that is said: an end does not wait for memory.
+            if !life.said("unable to run the finish command of a") {
+                life.events("fin", 1)?;
+            }
+            life.up_and_down(&["a"])
+        },
+        statuses: &[0],
+        ground: Ground::Namespace,
+    },
+    Scenario {
+        name: "forward",
+        plan: || {
+            let hear = "trap 'echo winch >> @/events' WINCH; trap 'echo hup >> @/events' HUP; echo a >> @/events; while :; do sleep 0.01; done";
+            Plan::new("forward").table(&format!(
+                "[unit.a]\nexec = [\"sh\", \"-c\", \"{hear}\"]\nforward = [\"WINCH\"]\nreload-signal = \"HUP\"\nstop-timeout = \"400ms\"\n"
+            ))
+        },
+        live: |life| {
+            life.events("a", 1)?;
+            life.settled(1)?;
+            // Signals are passed on to who is up, and that may be news to PID 1 when the unit has long spoken.
+            let up =
+                |node: &Node| node.unit("a").contains("\"state\":\"up\"") || node.read("out").contains("a is up after");
+            life.until("a is up", up)?;
+            life.signal(28);
+            life.events("winch", 1)?;
+            life.ask(Wish::Reload);
+            life.events("hup", 1)?;
+            life.up_and_down(&["a"])
+        },
+        statuses: &[0],
+        ground: Ground::Namespace,
+    },
+    Scenario {
+        name: "give-up",
+        plan: || {
+            let crash = "[unit.crash]\nexec = [\"sh\", \"-c\", \"echo crash >> @/events; exit 9\"]\nbackoff = \"10ms\"\ngive-up = { after = 2, then = \"shutdown\" }\n";
+            Plan::new("give-up").table(&(crash.to_owned() + &service("a", "")))
+        },
+        live: |life| life.end(),
+        statuses: &[9],
+        ground: Ground::Namespace,
+    },
+    Scenario {
+        name: "deaf",
+        plan: || {
+            let script = "trap '' TERM; echo deaf >> @/events; while :; do sleep 0.05; done";
+            Plan::new("deaf").arguments(&["--kill-after", "300ms", "--", "sh", "-c", script])
+        },
+        live: |life| {
+            life.events("deaf", 1)?;
+            life.down(15)
+        },
+        statuses: &[137],
+        ground: Ground::Namespace,
+    },
 ];
