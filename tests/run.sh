@@ -107,7 +107,7 @@ results() {
     fi
 }
 
-# A shell rung counts for itself: its last line is `N passed, N failed, N skipped`.
+# A shell rung counts for itself, and ends with the line `N passed, N failed, N skipped`.
 script() {
     local out=$logs/script.$BASHPID status last
     if [ ! -x "$1" ]; then
@@ -115,9 +115,10 @@ script() {
         echo "skipped $1: it is not there"
         return
     fi
-    "$@" 2>&1 | tee "$out"
-    status=${PIPESTATUS[0]}
-    last=$(tail -n 1 "$out")
+    "$@" >"$out" 2>&1
+    status=$?
+    cat "$out"
+    last=$(grep -E '^[0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$' "$out" | tail -n 1)
     rm -f "$out"
     if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed,\ ([0-9]+)\ skipped$ ]]; then
         ok=$((ok + BASH_REMATCH[1])) bad=$((bad + BASH_REMATCH[2])) left=$((left + BASH_REMATCH[3]))
