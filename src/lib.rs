@@ -11,6 +11,8 @@ pub mod cluster;
 pub mod control;
 #[cfg(feature = "ctl")]
 pub mod ctl;
+#[cfg(feature = "gossip")]
+pub mod gossip;
 pub mod logd;
 #[cfg(feature = "agent")]
 pub mod mesh;

@@ -1,0 +1,1 @@
+//! What Serf adds: intents, events, queries, tags, coordinates.

@@ -1,0 +1,1 @@
+//! Who is alive: memberlist's protocol.
