@@ -35,6 +35,8 @@ pub struct Cgroups {
     killed: BTreeMap<String, u64>,
     /// Units whose cgroup may be removed when nobody is in it.
     over: BTreeSet<String>,
+    /// Units whose cgroup was made here and never killed since.
+    unkilled: BTreeSet<String>,
 }
 
 impl Cgroups {
@@ -42,7 +44,13 @@ impl Cgroups {
     /// it is empty, and entered again when a unit has its name.
     pub fn new(division: Option<Division>) -> Cgroups {
         let division = division.unwrap_or(Division::Without(Reason::NotInit));
-        let mut cgroups = Cgroups { division, knobs: Vec::new(), killed: BTreeMap::new(), over: BTreeSet::new() };
+        let mut cgroups = Cgroups {
+            division,
+            knobs: Vec::new(),
+            killed: BTreeMap::new(),
+            over: BTreeSet::new(),
+            unkilled: BTreeSet::new(),
+        };
         if let Some(root) = cgroups.root() {
             let init = root.join(INIT);
             let knobs = Knob::ALL.into_iter().filter(|knob| init.join(knob.file()).exists()).collect();
@@ -155,12 +163,17 @@ impl Cgroups {
             };
             settings.push((text(&folder.join(knob.file()))?, CString::new(value).ok()?, detail));
         }
-        Some(Membership { procs: text(&folder.join("cgroup.procs"))?, folder: text(&folder)?, settings })
+        if !old {
+            self.unkilled.insert(unit.name.clone());
+        }
+        let killed = !self.unkilled.contains(&unit.name);
+        Some(Membership { procs: text(&folder.join("cgroup.procs"))?, folder: text(&folder)?, killed, settings })
     }
 
     /// Kills everybody in the unit's cgroup.
     pub fn kill(&mut self, name: &str) {
         let Some(folder) = self.folder(name) else { return };
+        self.unkilled.remove(name);
         match put(&folder.join("cgroup.kill"), "1") {
             Ok(()) => {}
             Err(error) => {
@@ -190,11 +203,12 @@ impl Cgroups {
     /// cannot be removed yet is tried again at the next call.
     pub fn tidy(&mut self, busy: impl Fn(&str) -> bool) {
         let Some(root) = self.root().map(Path::to_owned) else { return };
-        let killed = &mut self.killed;
+        let (killed, unkilled) = (&mut self.killed, &mut self.unkilled);
         self.over.retain(|name| {
             let stays = busy(name) || !removed(&root.join(format!("{name}{ENDING}")));
             if !stays {
                 killed.remove(name);
+                unkilled.remove(name);
             }
             stays
         });

@@ -15,13 +15,20 @@ pub struct Membership {
     pub folder: CString,
     /// Its `cgroup.procs`.
     pub procs: CString,
+    /// Whether it may have been killed before. Whoever is then made in it from another cgroup is killed by the kernel as if
+    /// by a race (seen on Linux 6.18: `kill_seq` of the parent's cgroup is compared), so the new process enters by itself.
+    pub killed: bool,
     /// Files and what is written into them, with the number by which a failure is told; none: it does not matter.
     pub settings: Vec<(CString, CString, Option<u32>)>,
 }
 
 impl Membership {
-    /// Makes the directory if it is not there, and opens it.
-    pub(super) fn open(&self) -> Result<OwnedFd, Errno> {
+    /// Makes the directory if it is not there, and opens it, for a process to be made in it; none if it must enter by itself.
+    pub(super) fn open(&self) -> Option<OwnedFd> {
+        if self.killed { None } else { self.opened().ok() }
+    }
+
+    fn opened(&self) -> Result<OwnedFd, Errno> {
         self.make()?;
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
         // SAFETY: the path is a C string; the new descriptor is owned by what is returned.

@@ -79,7 +79,7 @@ pub fn spawn(program: &Program, birth: &Birth) -> Result<Spawned, Errno> {
     let mut own_pid = program.own_pid.map(|own| PidText::new(own.name));
     let cgroup = program.attire.cgroup.as_ref();
     // Where it cannot be had from here, the new process tries by itself and tells why it cannot.
-    let folder = cgroup.and_then(|cgroup| cgroup.open().ok());
+    let folder = cgroup.and_then(|cgroup| cgroup.open());
     let (pid, inside) = copy(birth, folder.as_ref())?;
     if pid == 0 {
         if let Some(cgroup) = cgroup.filter(|_| !inside)

@@ -105,6 +105,29 @@ fn what_an_earlier_life_left_is_taken_over_or_removed() {
 }
 
 #[test]
+fn who_starts_in_a_cgroup_that_was_killed_lives() {
+    need!("who_starts_in_a_cgroup", no_ground());
+    let tree = Tree::new("killed");
+    let folder = tree.path.join("web.service");
+    fs::create_dir(&folder).expect("a cgroup");
+    fs::write(folder.join("cgroup.kill"), "1").expect("a kernel from 5.14 on");
+    // Somebody from outside, so that it is not made anew.
+    let mut guest = std::process::Command::new("sleep").arg("1000").spawn().expect("sleep");
+    fs::write(folder.join("cgroup.procs"), guest.id().to_string()).expect("it takes a process");
+    let node = tree.node("killed", WEB, "");
+    node.wait_state("web", "up");
+    let main = node.unit_pid("web").expect("its pid");
+    let kept = || guest_is(&tree, guest.id());
+    assert!(kept() && tree.procs("web.service").contains(&main), "{}", node.read("out"));
+    assert!(lives(main) && !node.read("out").contains("SIGKILL"), "{}", node.read("out"));
+    drop((guest.kill(), guest.wait()));
+}
+
+fn guest_is(tree: &Tree, pid: u32) -> bool {
+    tree.procs("web.service").iter().any(|one| pid.try_into() == Ok(*one))
+}
+
+#[test]
 fn a_root_in_which_somebody_forks_without_pause_is_emptied_all_the_same() {
     need!("a_root_in_which", no_ground());
     let tree = Tree::new("storm");
