@@ -187,6 +187,15 @@ impl Cgroups {
         }
     }
 
+    /// Whether `pid` is in the unit's cgroup or below it; none if it has none.
+    pub fn has(&self, name: &str, pid: i32) -> Option<bool> {
+        let folder = self.folder(name).filter(|folder| folder.exists())?;
+        // The kernel writes the numbers of our own PID namespace there, whatever /proc is.
+        let procs =
+            tree(&folder).into_iter().map(|one| fs::read_to_string(one.join("cgroup.procs")).unwrap_or_default());
+        Some(procs.into_iter().any(|text| members(&text).pids.contains(&pid)))
+    }
+
     /// A process of the unit has ended: when nobody is left its cgroup goes.
     pub fn ended(&mut self, name: &str) {
         if self.root().is_some() {

@@ -30,7 +30,7 @@ impl Node {
                 // What it said comes before its end.
                 self.take_exec_outcome(pid);
                 self.take_newline(pid);
-                for event in self.channels.receive(|of, _| of == unit) {
+                for event in self.channels.receive(|of, _| of == unit, |of, pid| self.kin(of, pid)) {
                     self.tell(event);
                 }
             }

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use super::estate::Socket;
 use super::say;
+use super::turn::Node;
+use crate::sys::process;
 use crate::sys::socket::NotifySocket;
-use crate::unit::{Event, Moves, Pid, Ready, Table, Unit, UnitId, notify};
+use crate::unit::{Event, Moves, NotifyFrom, Pid, Ready, Role, Table, Unit, UnitId, notify};
 
 /// Datagrams taken from one socket in one turn: a unit that floods its socket does not keep us from the others.
 const BATCH: usize = 32;
@@ -124,8 +126,9 @@ impl Channels {
         self.0.iter().map(|channel| channel.socket.as_raw_fd())
     }
 
-    /// What the units said, oldest first: of those whose descriptor `chosen` answers true for.
-    pub fn receive(&self, chosen: impl Fn(UnitId, RawFd) -> bool) -> Vec<Event> {
+    /// What the units said, oldest first: of those whose descriptor `chosen` answers true for. `kin`: whether a process is one
+    /// of the unit's, if it matters.
+    pub fn receive(&self, chosen: impl Fn(UnitId, RawFd) -> bool, kin: impl Fn(UnitId, i32) -> bool) -> Vec<Event> {
         let mut events = Vec::new();
         let mut bytes = [0; 4096];
         for channel in &self.0 {
@@ -136,10 +139,21 @@ impl Channels {
                 let Ok((length, pid)) = channel.socket.receive(&mut bytes) else { break };
                 let notices = notify::parse(bytes.get(..length).unwrap_or_default());
                 if !notices.is_empty() {
-                    events.push(Event::Notify { unit: channel.unit, pid: Pid(pid), notices });
+                    let kin = kin(channel.unit, pid);
+                    events.push(Event::Notify { unit: channel.unit, pid: Pid(pid), kin, notices });
                 }
             }
         }
         events
+    }
+}
+
+impl Node {
+    /// Whether `pid` may speak for the unit beside its main process.
+    pub(super) fn kin(&self, id: UnitId, pid: i32) -> bool {
+        let unit = self.machine.table().units.get(id.index());
+        let Some(unit) = unit.filter(|unit| unit.notify_from == NotifyFrom::Cgroup) else { return false };
+        let leads = |group| self.processes.get(&group).is_some_and(|one| one.unit == id && one.role == Role::Main);
+        self.cgroups.has(&unit.name, pid).unwrap_or_else(|| process::group(pid).is_some_and(leads))
     }
 }

@@ -339,7 +339,7 @@ impl Node {
     }
 
     fn take_notices(&mut self) {
-        for event in self.channels.receive(|_, fd| self.wait.ready(fd)) {
+        for event in self.channels.receive(|_, fd| self.wait.ready(fd), |unit, pid| self.kin(unit, pid)) {
             self.tell(event);
         }
     }

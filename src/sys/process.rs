@@ -75,6 +75,13 @@ pub fn own_pid() -> i32 {
     unsafe { libc::getpid() }
 }
 
+/// The process group of `pid`; none if there is no such process.
+pub fn group(pid: i32) -> Option<i32> {
+    // SAFETY: no memory is passed.
+    let group = unsafe { libc::getpgid(pid) };
+    (pid > 0 && group > 0).then_some(group)
+}
+
 /// The pid of the process that made us, or that has adopted us since; 0 if it is outside our namespace.
 pub fn parent() -> i32 {
     // SAFETY: getppid always succeeds.

@@ -136,6 +136,7 @@ fn changed(old_table: &Table, old: &Unit, new_table: &Table, new: &Unit) -> Keys
         stop,
         finish,
         kill,
+        notify_from,
         watchdog,
         env,
         attributes,
@@ -174,6 +175,7 @@ fn changed(old_table: &Table, old: &Unit, new_table: &Table, new: &Unit) -> Keys
     keys.compare("stop", InPlace, stop, &new.stop);
     keys.compare("finish", InPlace, finish, &new.finish);
     keys.compare("kill", InPlace, kill, &new.kill);
+    keys.compare("notify-from", InPlace, notify_from, &new.notify_from);
     keys.compare("watchdog", Restart, watchdog, &new.watchdog);
     keys.compare("env", Restart, env, &new.env);
     process(&mut keys, attributes, &new.attributes);
@@ -271,6 +273,7 @@ mod tests {
         ("stop", "stop = [\"x\"]", false),
         ("finish", "finish = [\"x\"]", false),
         ("kill", "kill = \"main\"", false),
+        ("notify-from", "notify-from = \"cgroup\"", false),
         ("watchdog", "watchdog = \"9s\"", true),
         ("env", "env = { A = \"1\" }", true),
         ("env-file", "env-file = \"/x\"", true),

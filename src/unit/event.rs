@@ -191,6 +191,8 @@ pub enum Event {
         unit: UnitId,
         /// The sender.
         pid: Pid,
+        /// Whether the unit has `notify-from = "cgroup"` and this is one of its processes.
+        kin: bool,
         /// What it said.
         notices: Vec<Notice>,
     },

@@ -181,6 +181,14 @@ pub const KEYS: &[Key] = &[
         read: settings::kill,
     },
     Key {
+        name: "notify-from",
+        values: "\"main\" or \"cgroup\"",
+        default: "\"main\"",
+        what: "whose sd_notify counts: the main process's alone, or that of every process in the unit's cgroup (without cgroups, in its process group)",
+        also: &["notify-access"],
+        read: settings::notify_from,
+    },
+    Key {
         name: "watchdog",
         values: "a duration, such as \"30s\", or \"none\"",
         default: "\"none\"",

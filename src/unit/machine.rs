@@ -13,7 +13,7 @@ use super::links::{Links, numbered};
 use super::readiness::Ready;
 use super::shutdown::Life;
 use super::state::{Cell, State, Step, Stop};
-use super::table::{Signal, Table, Unit, UnitId};
+use super::table::{NotifyFrom, Signal, Table, Unit, UnitId};
 use super::time::Time;
 use super::words;
 
@@ -104,7 +104,7 @@ impl Machine {
             Event::Execed { pid } => self.execed(now, pid),
             Event::ExecFailed { pid, error } => self.not_execed(pid, error),
             Event::Exited { pid, how } => self.exited(now, pid, how),
-            Event::Notify { unit, pid, notices } => self.notified(now, unit, pid, notices),
+            Event::Notify { unit, pid, kin, notices } => self.notified(now, unit, (pid, kin), notices),
             Event::Request(request) => self.requested(now, request),
             Event::Shutdown(goal) => self.shut_down(now, goal),
             Event::Forwarded(signal) => self.forwarded(signal),
@@ -262,27 +262,28 @@ impl Machine {
         }
     }
 
-    fn notified(&mut self, now: Time, id: UnitId, sender: Pid, notices: Vec<Notice>) {
+    fn notified(&mut self, now: Time, id: UnitId, (sender, kin): (Pid, bool), notices: Vec<Notice>) {
         let Some((unit, cell)) = self.pair(id) else { return };
-        if cell.main_pid() != Some(sender) {
+        let main = cell.main_pid();
+        let Some(main) = main.filter(|main| *main == sender || (kin && unit.notify_from == NotifyFrom::Cgroup)) else {
             let text = words::foreign_notice(unit, sender);
             if !cell.foreign_said && !notices.is_empty() {
                 cell.foreign_said = true;
                 self.say(Level::Warning, text);
             }
             return;
-        }
+        };
         for notice in notices {
-            self.noticed(now, id, sender, notice);
+            self.noticed(now, id, main, notice);
         }
     }
 
-    fn noticed(&mut self, now: Time, id: UnitId, sender: Pid, notice: Notice) {
+    fn noticed(&mut self, now: Time, id: UnitId, main: Pid, notice: Notice) {
         let Some((unit, cell)) = self.pair(id) else { return };
         match notice {
             Notice::Ready => {
                 if unit.readied_by(&Ready::Notify) && matches!(cell.state, State::Starting { .. }) {
-                    self.ready(now, id, sender);
+                    self.ready(now, id, main);
                 }
             }
             // It stops by itself: its end will tell.

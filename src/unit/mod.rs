@@ -70,5 +70,5 @@ pub use readiness::{Probe, Ready};
 pub use reload::{Moves, Reloaded};
 pub use rewrite::Rewrite;
 pub use snapshot::{Scribe, Snapshot};
-pub use table::{Backoff, ExitRule, Kill, Kind, Need, Restart, Signal, Table, Unit, UnitId, When};
+pub use table::{Backoff, ExitRule, Kill, Kind, Need, NotifyFrom, Restart, Signal, Table, Unit, UnitId, When};
 pub use time::Time;

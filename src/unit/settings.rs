@@ -9,7 +9,7 @@ use super::duration;
 use super::mistake::quoted;
 use super::signal;
 use super::suggest;
-use super::table::{Backoff, ExitRule, Kill, Kind, Restart, Signal, When};
+use super::table::{Backoff, ExitRule, Kill, Kind, NotifyFrom, Restart, Signal, When};
 use super::value::{Field, Value};
 
 pub fn kind(field: &mut Field<'_>, draft: &mut Draft) {
@@ -257,6 +257,12 @@ pub fn watchdog(field: &mut Field<'_>, draft: &mut Draft) {
 pub fn kill(field: &mut Field<'_>, draft: &mut Draft) {
     if let Some(kill) = field.choice(&[("cgroup", Kill::Cgroup), ("group", Kill::Group), ("main", Kill::Main)]) {
         draft.unit.kill = kill;
+    }
+}
+
+pub fn notify_from(field: &mut Field<'_>, draft: &mut Draft) {
+    if let Some(from) = field.choice(&[("main", NotifyFrom::Main), ("cgroup", NotifyFrom::Cgroup)]) {
+        draft.unit.notify_from = from;
     }
 }
 

@@ -74,6 +74,8 @@ pub struct Unit {
     pub finish: Option<Vec<String>>,
     /// `kill`.
     pub kill: Kill,
+    /// `notify-from`.
+    pub notify_from: NotifyFrom,
     /// `watchdog`: it is killed when it is up and silent for this long.
     pub watchdog: Option<Duration>,
     /// `env`: added to PID 1's environment.
@@ -120,6 +122,7 @@ impl Unit {
             stop: None,
             finish: None,
             kill: Kill::Cgroup,
+            notify_from: NotifyFrom::Main,
             watchdog: None,
             env: BTreeMap::new(),
             attributes: Attributes::default(),
@@ -189,6 +192,15 @@ pub enum Kill {
     Group,
     /// The main process alone; what it leaves behind lives on until shutdown.
     Main,
+}
+
+/// `notify-from`: whose sd_notify counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotifyFrom {
+    /// The main process's.
+    Main,
+    /// That of every process in the unit's cgroup. Where there are no cgroups: in its process group.
+    Cgroup,
 }
 
 /// One entry of `permanent-exit` or `success-exit`.

@@ -9,7 +9,7 @@ use super::give_up::Then;
 use super::machine::{Machine, Phase};
 use super::signal;
 use super::state::{Cell, State, Step, Why};
-use super::table::{Signal, Unit, UnitId};
+use super::table::{NotifyFrom, Signal, Unit, UnitId};
 use super::time::Time;
 
 pub(super) const HURRIED: &str = "asked again to shut down; no timeout lasts longer than a second now";
@@ -73,8 +73,12 @@ pub(super) fn over_budget(budget: Duration) -> String {
 }
 
 pub(super) fn foreign_notice(unit: &Unit, sender: Pid) -> String {
+    let (is, next) = match unit.notify_from {
+        NotifyFrom::Main => ("not its main process", " (notify-from = \"cgroup\" would take them)"),
+        NotifyFrom::Cgroup => ("none of its processes", ""),
+    };
     format!(
-        "unable to take a notification for {}: process {} is not its main process; ignoring such until it starts again",
+        "unable to take a notification for {}: process {} is {is}; ignoring such until it starts again{next}",
         unit.name, sender.0
     )
 }

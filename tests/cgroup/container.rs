@@ -6,6 +6,7 @@ use clusteros_init::unit::Wish;
 
 use crate::kit::{self, SOON, lives, wait_until};
 use crate::need;
+use crate::speaker;
 use crate::tree::{NOBODY, Tree, ask, no_ground, read, wait_anew};
 
 const WEB: &str = "[unit.web]\nexec = [\"sleep\", \"1000\"]\n";
@@ -102,6 +103,22 @@ fn what_an_earlier_life_left_is_taken_over_or_removed() {
     let node = tree.node("life-2", &WEB.replace("web", "other"), "");
     node.wait_state("other", "up");
     assert!(!tree.has("web.service") && tree.procs("other.service").len() == 1, "{}", node.read("out"));
+}
+
+#[test]
+fn all_that_is_in_its_cgroup_may_speak_for_a_unit() {
+    need!("all_that_is_in_its_cgroup", no_ground());
+    let tree = Tree::new("kin");
+    // In a session of its own, so it is the cgroup that counts.
+    let unit = |name: &str, from: &str| {
+        let exec =
+            speaker::exec().replacen('[', "[\"sh\", \"-c\", 'setsid \"$0\" \"$1\" \"$2\" \"$3\" & sleep 1000', ", 1);
+        format!("[unit.{name}]\nexec = {exec}\nready = \"notify\"\n{from}env = {{ SPEAK = \"READY=1\" }}\n")
+    };
+    let node = tree.node("kin", &[unit("open", "notify-from = \"cgroup\"\n"), unit("shut", "")].concat(), "");
+    node.wait_state("open", "up");
+    node.wait_for("out", "unable to take a notification for shut: process ");
+    assert!(!node.read("out").contains("notification for open"), "{}", node.read("out"));
 }
 
 #[test]

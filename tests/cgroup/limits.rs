@@ -52,6 +52,25 @@ fn knobs_are_turned_before_the_program_runs() {
 }
 
 #[test]
+fn a_share_of_the_disks_is_set() {
+    let no_weight = || {
+        let tree = Tree::new("probe");
+        fs::create_dir(tree.path.join("below")).ok();
+        drop(fs::write(tree.path.join("cgroup.subtree_control"), "+io"));
+        (!tree.path.join("below/io.weight").exists()).then(|| "this kernel has no io.weight".to_owned())
+    };
+    need!("a_share_of_the_disks", no_controllers().or_else(no_weight));
+    let tree = Tree::new("disks");
+    let table =
+        "[unit.web]\nexec = [\"sleep\", \"1000\"]\nio-weight = 77\n[unit.plain]\nexec = [\"sleep\", \"1000\"]\n";
+    let node = tree.node("disks", table, "");
+    node.wait_state("web", "up");
+    node.wait_state("plain", "up");
+    let weight = |unit: &str| read(&tree.path.join(unit), "io.weight");
+    assert_eq!([weight("web.service"), weight("plain.service")], ["default 77\n", "default 100\n"]);
+}
+
+#[test]
 fn no_more_processes_than_allowed() {
     need!("no_more_processes", no_controllers());
     let tree = Tree::new("pids");

@@ -9,4 +9,6 @@ mod container;
 mod limits;
 mod machine;
 mod refusals;
+#[path = "../ns/speaker.rs"]
+mod speaker;
 mod tree;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clusteros_init::unit::attributes::{EnvFile, Limit, Who};
 use clusteros_init::unit::{
-    Attributes, Ending, Event, ExitRule, GiveUp, Goal, Kill, Kind, Need, Notice, Probe, Ready, Request, Restart,
-    Rewrite, Signal, Stage, Then, Unit, UnitId, Wish,
+    Attributes, Ending, Event, ExitRule, GiveUp, Goal, Kill, Kind, Need, Notice, NotifyFrom, Probe, Ready, Request,
+    Restart, Rewrite, Signal, Stage, Then, Unit, UnitId, Wish,
 };
 use scene::Scene;
 
@@ -375,6 +375,18 @@ fn a_foreign_notification_and_refused_requests_change_nothing() {
     scene.tell(Event::Request(Request { unit: UnitId(0), wish: Wish::Start }));
     scene.killed("a", 15);
     scene.matches("refused");
+}
+
+#[test]
+fn others_of_its_processes_speak_for_a_unit_that_lets_them() {
+    let open = Unit { ready: Ready::Notify, notify_from: NotifyFrom::Cgroup, ..unit("open") };
+    let mut scene = Scene::new(vec![open, Unit { ready: Ready::Notify, ..unit("shut") }]);
+    scene.exec("open").exec("shut");
+    scene.notify("open", 4711, vec![Notice::Ready]);
+    scene.notify_as_kin("shut", 4712, vec![Notice::Ready]);
+    scene.notify_as_kin("open", 4713, vec![Notice::Ready]);
+    scene.status();
+    scene.matches("notify-from");
 }
 
 #[test]

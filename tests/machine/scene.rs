@@ -158,7 +158,13 @@ impl Scene {
 
     pub fn notify(&mut self, name: &str, pid: i32, notices: Vec<Notice>) -> &mut Scene {
         let unit = self.id(name);
-        self.tell(Event::Notify { unit, pid: Pid(pid), notices })
+        self.tell(Event::Notify { unit, pid: Pid(pid), kin: false, notices })
+    }
+
+    /// The same of another process of the unit.
+    pub fn notify_as_kin(&mut self, name: &str, pid: i32, notices: Vec<Notice>) -> &mut Scene {
+        let unit = self.id(name);
+        self.tell(Event::Notify { unit, pid: Pid(pid), kin: true, notices })
     }
 
     /// The next process of this unit cannot be made.

@@ -147,6 +147,48 @@ fn the_fourth_fault_in_a_row_makes_a_reaper_that_keeps_the_children() {
     assert!(node.read("events").contains("bye"));
 }
 
+#[test]
+fn a_wrapped_command_outlives_every_fault() {
+    need!("a_wrapped_command_outlives", kit::no_namespaces());
+    need!(
+        "a_wrapped_command_outlives",
+        (!cfg!(debug_assertions)).then_some("a release build cannot be broken on purpose")
+    );
+    let script = "trap 'echo hup >> @/got' HUP; trap 'echo usr1 >> @/got' USR1; trap 'exit 7' INT; \
+                  echo ready >> @/got; while :; do sleep 0.02; done";
+    let start = || {
+        let node = Plan::new("wrapped").arguments(&["--drill", "sh", "-c", script]).start();
+        node.wait_for("got", "ready");
+        node
+    };
+    for drills in DRILLS.chunks(3) {
+        let mut node = start();
+        let command = kit::children(node.pid);
+        for (number, (drill, said)) in (1..).zip(drills) {
+            node.signal(RTMAX - drill);
+            wait_until("it went on", SOON, || node.read("out").matches("it had broken").count() == number);
+            assert!(node.read("out").contains(&format!("it had broken ({said})")), "{}", node.read("out"));
+            assert_eq!(kit::children(node.pid), command);
+            // What it passed on before it passes on now, and its own signals are none of the command's.
+            node.signal(if number == 2 { 1 } else { 10 });
+            wait_until("it is passed on", SOON, || node.read("got").lines().count() == 1 + number);
+        }
+        node.signal(2);
+        assert_eq!(node.end(), 7);
+        assert_eq!(node.read("got"), "ready\nusr1\nhup\nusr1\n");
+    }
+    let mut node = start();
+    for number in 1..=3 {
+        node.signal(RTMAX - 1);
+        wait_until("it went on", SOON, || node.read("out").matches("it had broken").count() == number);
+    }
+    node.signal(RTMAX - 1);
+    node.wait_for("out", "keeping the children and reaping");
+    assert_eq!(kit::children(node.pid).len(), 1);
+    node.signal(15);
+    assert_eq!(node.end(), 70);
+}
+
 /// `clusteros-init` and `logd` in a folder of their own.
 fn programs(name: &str) -> PathBuf {
     let folder = kit::directory(name);

@@ -4,6 +4,33 @@ use crate::kit::{self, Plan, SOON, wait_until};
 use crate::{need, speaker};
 
 #[test]
+fn a_unit_may_let_all_of_its_processes_speak() {
+    need!("a_unit_may_let", kit::no_namespaces());
+    // Without a cgroup of its own it is its process group that counts.
+    let unit = |name: &str, start: &str, from: &str| {
+        let exec = speaker::exec().replacen(
+            '[',
+            &format!("[\"sh\", \"-c\", '{start} \"$0\" \"$1\" \"$2\" \"$3\" & sleep 1000', "),
+            1,
+        );
+        format!("[unit.{name}]\nexec = {exec}\nready = \"notify\"\n{from}env = {{ SPEAK = \"READY=1\" }}\n")
+    };
+    let from = "notify-from = \"cgroup\"\n";
+    let units = [unit("open", "", from), unit("left", "setsid", from), unit("shut", "", "")];
+    let table = units.concat();
+    let mut node = Plan::new("kin").table(&table).start();
+    node.wait_state("open", "up");
+    node.wait_for("out", "unable to take a notification for left: process ");
+    node.wait_for("out", "unable to take a notification for shut: process ");
+    assert!(node.read("out").contains("is none of its processes; ignoring such until it starts again\n"));
+    assert!(node.read("out").contains("is not its main process; ignoring such until it starts again (notify-from"));
+    let main = node.unit_pid("open").expect("its pid");
+    assert!(kit::children(node.pid).contains(&main), "it is up as its main process");
+    node.signal(15);
+    assert_eq!(node.end(), 0);
+}
+
+#[test]
 fn units_start_in_order_and_stop_in_reverse() {
     need!("units_start_in_order", kit::no_namespaces());
     let service = |name: &str| {

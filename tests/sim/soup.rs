@@ -120,7 +120,7 @@ fn event(dice: &mut Dice) -> Event {
                 Notice::WatchdogSpan(Duration::from_nanos(dice.next() >> dice.below(64))),
                 Notice::Ready,
             ];
-            Event::Notify { unit: unit(dice), pid: pid(dice), notices }
+            Event::Notify { unit: unit(dice), pid: pid(dice), kin: dice.chance(20), notices }
         }
         10 => Event::Request(Request {
             unit: unit(dice),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clusteros_init::unit::{
-    Backoff, ExitRule, GiveUp, Kill, Kind, Need, Probe, Ready, Restart, Rewrite, Signal, Table, Then, Unit, UnitId,
-    When,
+    Backoff, ExitRule, GiveUp, Kill, Kind, Need, NotifyFrom, Probe, Ready, Restart, Rewrite, Signal, Table, Then, Unit,
+    UnitId, When,
 };
 
 use crate::dice::Dice;
@@ -77,6 +77,7 @@ pub fn unit(dice: &mut Dice, at: u16) -> Unit {
     if dice.chance(15) && unit.kind == Kind::Service {
         unit.watchdog = Some(Duration::from_millis(10_000 + dice.below(30_000)));
     }
+    unit.notify_from = dice.pick(&[NotifyFrom::Main, NotifyFrom::Main, NotifyFrom::Cgroup]);
     if dice.chance(30) {
         unit.reload_signal = Some(Signal(1));
     }

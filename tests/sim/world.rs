@@ -264,13 +264,13 @@ impl World {
                         let unit = process.unit.expect("only units notify");
                         events.push(match self.table.units[unit.index()].ready {
                             Ready::Fd(_) => Event::Newline { pid: Pid(pid) },
-                            _ => Event::Notify { unit, pid: Pid(pid), notices: vec![Notice::Ready] },
+                            _ => Event::Notify { unit, pid: Pid(pid), kin: false, notices: vec![Notice::Ready] },
                         });
                         None
                     }
                     Deed::Feed => {
                         let unit = process.unit.expect("only units notify");
-                        events.push(Event::Notify { unit, pid: Pid(pid), notices: vec![Notice::Watchdog] });
+                        events.push(Event::Notify { unit, pid: Pid(pid), kin: false, notices: vec![Notice::Watchdog] });
                         let span = self.table.units[unit.index()].watchdog.unwrap_or(Duration::from_secs(60));
                         if self.calm || self.dice.chance(90) {
                             process.deeds.push((now + span / 2, Deed::Feed));
@@ -281,7 +281,7 @@ impl World {
                     Deed::Trigger => {
                         let unit = process.unit.expect("only units notify");
                         let notices = vec![Notice::Watchdog, Notice::WatchdogTrigger];
-                        events.push(Event::Notify { unit, pid: Pid(pid), notices });
+                        events.push(Event::Notify { unit, pid: Pid(pid), kin: false, notices });
                         process.triggered = true;
                         None
                     }
@@ -292,7 +292,7 @@ impl World {
                             Notice::ExtendTimeout(Duration::from_secs(40)),
                             Notice::Stopping,
                         ];
-                        events.push(Event::Notify { unit, pid: Pid(pid), notices });
+                        events.push(Event::Notify { unit, pid: Pid(pid), kin: false, notices });
                         None
                     }
                     Deed::Orphan => {
@@ -316,7 +316,7 @@ impl World {
         if !self.calm && self.dice.chance(3) {
             // Somebody else's datagram on a unit's socket.
             let unit = UnitId(self.dice.below(self.table.units.len() as u64) as u16);
-            events.push(Event::Notify { unit, pid: Pid(9999), notices: vec![Notice::Ready] });
+            events.push(Event::Notify { unit, pid: Pid(9999), kin: false, notices: vec![Notice::Ready] });
         }
         events.extend(exits);
         events

@@ -382,7 +382,7 @@ mod tests {
             }
         }
         let status = Notice::Status("50 \"%\"\u{1b}".to_owned());
-        machine.handle(now, Event::Notify { unit: UnitId(0), pid: Pid(7), notices: vec![status] });
+        machine.handle(now, Event::Notify { unit: UnitId(0), pid: Pid(7), kin: false, notices: vec![status] });
         machine.handle(now, Event::Request(Request { unit: UnitId(9), wish: Wish::Stop }));
         machine.handle(now, Event::Execed { pid: Pid(7) });
         machine
