@@ -82,6 +82,13 @@ impl Objects {
         Ok(value)
     }
 
+    /// The next bytes, which are no value: as many as there are of `count`.
+    pub fn raw(&mut self, count: usize) -> &[u8] {
+        let from = self.start;
+        self.start = self.buffer.len().min(from.saturating_add(count));
+        self.buffer.get(from..self.start).unwrap_or_default()
+    }
+
     /// How many bytes wait for the rest of their value.
     pub fn waiting(&self) -> usize {
         self.buffer.len() - self.start
