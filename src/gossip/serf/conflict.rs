@@ -80,3 +80,104 @@ impl Serf {
         self.out.push_back(Output::Shutdown { why });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Votes;
+    use crate::gossip::serf::config::Config;
+    use crate::gossip::serf::machine::tests::{at, config, drain, hear, known, lines, said, serf, serf_with};
+    use crate::gossip::serf::{Output, Serf};
+    use crate::gossip::swim::{Delegate, Notice};
+    use crate::gossip::wire::message::Addr;
+    use crate::gossip::wire::serf::{ConflictMember, Query, QueryResponse, SerfMessage};
+
+    fn conflict(serf: &mut Serf, name: &str) {
+        serf.notice(at(0), &Notice::Conflict { known: known(name, 1), other: known(name, 66) });
+    }
+
+    fn vote(serf: &mut Serf, query: &Query, from: &str, host: Option<u8>) {
+        // In the longer form it is the same address.
+        let addr = |host| [&[0; 10][..], &[255, 255, 10, 0, 0, host]].concat();
+        let member =
+            host.map(|host| ConflictMember { addr: Addr(addr(host)), port: 7946, ..ConflictMember::default() });
+        let payload = SerfMessage::Conflict(member).encode();
+        let response = QueryResponse { ltime: query.ltime, id: query.id, from: from.into(), flags: 0, payload };
+        hear(serf, at(0), SerfMessage::Response(response));
+    }
+
+    /// What becomes of the node when others answer that.
+    fn judged(votes: &[Option<u8>]) -> (Vec<Output>, Vec<String>) {
+        let mut one = serf(&["a", "b", "c"]);
+        conflict(&mut one, "me");
+        let sent = said(&mut one);
+        let [SerfMessage::Query(query)] = &sent[..] else { panic!("{sent:?}") };
+        assert_eq!((query.name.bytes(), &query.payload[..], query.flags), (&b"_serf_conflict"[..], &b"me"[..], 0));
+        votes.iter().zip(0..).for_each(|(host, n)| vote(&mut one, query, &format!("n{n}"), *host));
+        drain(&mut one);
+        assert_eq!(one.deadline(), Some(at(3200)));
+        one.tick(at(3200));
+        let all: Vec<Output> = std::iter::from_fn(|| one.next()).collect();
+        let text = |output: &Output| if let Output::Log { text, .. } = output { Some(text.clone()) } else { None };
+        let texts = all.iter().filter_map(text).collect();
+        (all.into_iter().filter(|output| !matches!(output, Output::Log { .. })).collect(), texts)
+    }
+
+    #[test]
+    fn section_3_9_the_majority() {
+        let majority = |matching, responses| Votes { responses, matching }.majority();
+        assert!(!majority(0, 0) && !majority(1, 2) && !majority(1, 3) && !majority(2, 4));
+        assert!(majority(1, 1) && majority(2, 2) && majority(2, 3) && majority(3, 4));
+    }
+
+    #[test]
+    fn section_3_9_whom_most_mean_stays() {
+        let (outputs, lines) = judged(&[Some(1), Some(66), Some(1)]);
+        assert_eq!((outputs, lines), (vec![], vec!["serf: majority in name conflict resolution [2 / 3]".to_owned()]));
+    }
+
+    #[test]
+    fn section_3_9_whom_few_mean_goes() {
+        let (outputs, lines) = judged(&[Some(66), None]);
+        let why = "minority in name conflict resolution, quitting [0 / 2]".to_owned();
+        assert_eq!((outputs, lines), (vec![Output::Shutdown { why: why.clone() }], vec![format!("serf: {why}")]));
+        let (outputs, _) = judged(&[]);
+        assert!(matches!(&outputs[..], [Output::Shutdown { .. }]));
+    }
+
+    #[test]
+    fn section_3_9_one_question_at_a_time() {
+        let mut serf = serf(&["a"]);
+        conflict(&mut serf, "me");
+        conflict(&mut serf, "me");
+        assert_eq!(said(&mut serf).len(), 1);
+        let line = "serf: Node name conflicts with another node at 10.0.0.66:7946. Names must be unique! (Resolution enabled: true)";
+        let told = lines(&mut serf);
+        assert_eq!(told.iter().filter(|text| *text == line).count(), 1, "{told:?}");
+    }
+
+    #[test]
+    fn section_3_9_other_names_are_only_worth_a_word() {
+        let mut serf = serf(&["a"]);
+        conflict(&mut serf, "a");
+        let line = "serf: Name conflict for 'a' both 10.0.0.1:7946 and 10.0.0.66:7946 are claiming";
+        assert_eq!((lines(&mut serf), said(&mut serf)), (vec![line.to_owned()], vec![]));
+        let mut serf = serf_with(Config { resolve_conflicts: false, ..config() }, &["a"]);
+        conflict(&mut serf, "me");
+        assert_eq!(said(&mut serf), []);
+    }
+
+    #[test]
+    fn section_3_9_what_is_no_vote_does_not_count() {
+        let mut serf = serf(&["a"]);
+        conflict(&mut serf, "me");
+        let sent = said(&mut serf);
+        let [SerfMessage::Query(query)] = &sent[..] else { panic!("{sent:?}") };
+        for (from, payload) in [("x", vec![]), ("y", vec![6, 0xc1]), ("z", vec![1, 0x80])] {
+            let response = QueryResponse { ltime: query.ltime, id: query.id, from: from.into(), flags: 0, payload };
+            hear(&mut serf, at(0), SerfMessage::Response(response));
+        }
+        vote(&mut serf, query, "a", Some(1));
+        serf.tick(at(3200));
+        assert!(lines(&mut serf).contains(&"serf: majority in name conflict resolution [1 / 1]".to_owned()));
+    }
+}

@@ -129,3 +129,137 @@ impl Serf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::base64;
+    use crate::gossip::Name;
+    use crate::gossip::serf::config::Config;
+    use crate::gossip::serf::machine::tests::{at, config, drain, hear, known, said, serf, serf_with};
+    use crate::gossip::serf::{KeyChange, KeyOperation, KeyOutcome, KeyReport, Output, Refusal, Serf};
+    use crate::gossip::swim::{Delegate, Notice};
+    use crate::gossip::wire::serf::{KeyRequest, KeyResponse, Query, QueryResponse, SerfMessage};
+
+    const KEY: &[u8] = b"dGVzdGtleTE2Ynl0ZXMhIQ==";
+
+    fn asked(serf: &mut Serf) -> Query {
+        match &said(serf)[..] {
+            [SerfMessage::Query(query)] => query.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(serf: &mut Serf, query: &Query, from: &str, payload: Vec<u8>) {
+        let response = QueryResponse { ltime: query.ltime, id: query.id, from: from.into(), flags: 0, payload };
+        hear(serf, at(1), SerfMessage::Response(response));
+    }
+
+    fn says(response: KeyResponse) -> Vec<u8> {
+        SerfMessage::KeyResponse(response).encode()
+    }
+
+    fn report(serf: &mut Serf) -> KeyReport {
+        match &drain(serf)[..] {
+            [Output::Keys { key: 1, report }] => report.clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn section_4_6_where_base64_ends_is_counted_as_go_does() {
+        // From the tests of Go's library.
+        let wrong = [
+            ("!!!!", 0),
+            ("====", 0),
+            ("x===", 1),
+            ("=AAA", 0),
+            ("A=AA", 1),
+            ("AA=A", 2),
+            ("AA==A", 4),
+            ("AAA=AAAA", 4),
+            ("AAAAA", 4),
+            ("AAAAAA", 4),
+            ("A=", 1),
+            ("A==", 1),
+            ("AA=", 3),
+            ("AA==", usize::MAX),
+            ("AAA=", usize::MAX),
+            ("AAAA", usize::MAX),
+            ("AAAAA=", 5),
+            ("A", 0),
+            ("AB\nCD E", 5),
+            ("YWJjZA=====", 8),
+        ];
+        for (text, at) in wrong {
+            assert_eq!(base64(text.as_bytes()).err().unwrap_or(usize::MAX), at, "{text}");
+        }
+        assert_eq!(base64(b""), Ok(vec![]));
+        assert_eq!(base64(KEY), Ok(b"testkey16bytes!!".to_vec()));
+        assert_eq!(base64(b"YWJj\r\nZA\n=\n="), Ok(b"abcd".to_vec()));
+        assert_eq!(base64(b"+/+/YWI="), Ok(vec![0xfb, 0xff, 0xbf, b'a', b'b']));
+        assert_eq!(serf(&[]).keys(at(0), KeyOperation::Use(b"a b".to_vec())), Err(Refusal::Base64(1)));
+    }
+
+    #[test]
+    fn section_3_10_everybody_is_asked_and_the_end_is_when_all_have_answered() {
+        let mut serf = serf_with(Config { encrypted: true, ..config() }, &["a", "b"]);
+        serf.notice(at(0), &Notice::Left(known("b", 3)));
+        drain(&mut serf);
+        assert_eq!(serf.keys(at(0), KeyOperation::Install(KEY.to_vec())), Ok(1));
+        let query = asked(&mut serf);
+        assert_eq!((query.name.clone(), query.flags), ("_serf_install-key".into(), 0));
+        let request = KeyRequest { key: b"testkey16bytes!!".to_vec() };
+        assert_eq!(query.payload, SerfMessage::KeyRequest(request).encode());
+        let change = KeyChange::Install(b"testkey16bytes!!".to_vec());
+        assert_eq!(drain(&mut serf), [Output::Ring { key: 1, change }]);
+        serf.key_changed(at(0), 1, KeyOutcome::Done);
+        assert_eq!(drain(&mut serf), []);
+        answer(&mut serf, &query, "a", says(KeyResponse { result: true, ..KeyResponse::default() }));
+        assert_eq!(report(&mut serf), KeyReport { nodes: 2, responses: 2, ..KeyReport::default() });
+    }
+
+    #[test]
+    fn section_3_10_what_fails_is_told() {
+        let mut serf = serf(&["a", "b"]);
+        serf.keys(at(0), KeyOperation::Remove(KEY.to_vec())).expect("a query");
+        let query = asked(&mut serf);
+        let message: Name = "Removing the primary key is not allowed".into();
+        answer(&mut serf, &query, "a", says(KeyResponse { message: message.clone(), ..KeyResponse::default() }));
+        answer(&mut serf, &query, "b", vec![6, 0xc0]);
+        let report = report(&mut serf);
+        assert_eq!((report.error.as_str(), report.keys), ("3/3 nodes reported failure", None));
+        assert_eq!(report.messages.get(&"a".into()), Some(&message));
+        assert_eq!(report.messages.get(&"b".into()), Some(&"Invalid key query response type".into()));
+        let own = report.messages.get(&"me".into()).map(ToString::to_string);
+        assert_eq!(own.as_deref(), Some("No keyring to modify (encryption not enabled)"));
+    }
+
+    #[test]
+    fn section_3_10_who_does_not_answer_in_time_is_missed() {
+        let mut serf = serf_with(Config { encrypted: true, ..config() }, &["a"]);
+        serf.keys(at(0), KeyOperation::Use(KEY.to_vec())).expect("a query");
+        drain(&mut serf);
+        serf.key_changed(at(0), 1, KeyOutcome::Done);
+        serf.tick(at(3200));
+        assert_eq!(report(&mut serf).error, "1/2 nodes reported success");
+    }
+
+    #[test]
+    fn section_3_10_a_list_counts_keys() {
+        let mut serf = serf_with(Config { encrypted: true, ..config() }, &["a"]);
+        serf.keys(at(0), KeyOperation::List).expect("a query");
+        let query = asked(&mut serf);
+        assert_eq!(query.payload, [7, 0x81, 0xa3, b'K', b'e', b'y', 0xa0]);
+        assert_eq!(drain(&mut serf), [Output::Ring { key: 1, change: KeyChange::List }]);
+        let key = |text: &str| Name::from(text);
+        serf.key_changed(at(0), 1, KeyOutcome::Keys(vec![key("one"), key("two")]));
+        let keys = Some(vec![key("one")]);
+        let message = key("truncated key list response, showing first 1 of 2 keys");
+        let list = KeyResponse { result: true, keys, message: message.clone(), primary: key("one") };
+        answer(&mut serf, &query, "a", says(list));
+        let report = report(&mut serf);
+        let counts = report.keys.expect("keys");
+        assert_eq!((counts.get(&key("one")), counts.get(&key("two"))), (Some(&2), Some(&1)));
+        assert_eq!((report.error.as_str(), report.messages.get(&"a".into())), ("", Some(&message)));
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::config::{BROADCAST_TIMEOUT, LEAVE_PROPAGATE};
 use super::machine::Serf;
-use super::output::{Level, Output};
+use super::output::{Level, Output, Refusal};
 use super::queues::push;
 use crate::gossip::swim::broadcast::Ticket;
 use crate::gossip::wire::serf::{LeaveIntent, SerfMessage};
@@ -36,6 +36,11 @@ impl Serf {
     /// Whether the node is neither leaving nor gone.
     pub fn is_staying(&self) -> bool {
         self.leave == Leave::No
+    }
+
+    /// Whether the node may join others.
+    pub fn may_join(&self) -> Result<(), Refusal> {
+        if self.is_staying() { Ok(()) } else { Err(Refusal::Leaving) }
     }
 
     /// Leaves the cluster on purpose. [`Output::Left`] is the end of it.
@@ -100,5 +105,78 @@ impl Serf {
     fn leave_memberlist(&mut self, now: Time) {
         self.leave = Leave::Memberlist { until: now + BROADCAST_TIMEOUT };
         self.out.push_back(Output::Leave);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::gossip::serf::config::Config;
+    use crate::gossip::serf::machine::tests::{at, config, drain, hear, known, serf, serf_with};
+    use crate::gossip::serf::{Output, Record, Refusal, Status};
+    use crate::gossip::swim::{Delegate, Notice};
+    use crate::gossip::wire::serf::{LeaveIntent, SerfMessage};
+
+    #[test]
+    fn section_3_9_a_leave() {
+        let mut serf = serf(&["a"]);
+        serf.leave(at(0));
+        serf.leave(at(0));
+        assert_eq!(serf.member(&"me".into()).map(|member| member.status), Some(Status::Leaving));
+        assert_eq!((drain(&mut serf), serf.deadline()), (vec![], Some(at(5000))));
+        // Two members: each message goes out four times.
+        let intent = LeaveIntent { ltime: 1, node: "me".into(), prune: false };
+        for round in 0..4 {
+            assert_eq!(drain(&mut serf), [], "{round}");
+            let messages: Vec<_> = serf.broadcasts(3, 1400).iter().map(|bytes| SerfMessage::decode(bytes)).collect();
+            assert_eq!(messages, [Ok(SerfMessage::Leave(intent.clone()))]);
+        }
+        assert_eq!(drain(&mut serf), [Output::Leave]);
+        serf.notice(at(400), &Notice::Left(known("me", 1)));
+        serf.departed(at(400));
+        serf.departed(at(900));
+        assert_eq!(serf.deadline(), Some(at(1400)));
+        drain(&mut serf);
+        serf.tick(at(1400));
+        assert_eq!(drain(&mut serf), [Output::Left]);
+        assert_eq!(serf.member(&"me".into()).map(|member| member.status), Some(Status::Left));
+        assert_eq!((serf.may_join(), serf.is_staying()), (Err(Refusal::Leaving), false));
+        serf.tick(at(9000));
+        assert_eq!(drain(&mut serf), []);
+    }
+
+    #[test]
+    fn section_3_9_alone_there_is_nobody_to_tell() {
+        let mut serf = serf(&[]);
+        serf.leave(at(0));
+        assert_eq!((drain(&mut serf), serf.pending()), (vec![Output::Leave], false));
+        serf.departed(at(0));
+        serf.tick(at(1000));
+        assert_eq!(drain(&mut serf), [Output::Left]);
+    }
+
+    #[test]
+    fn section_3_9_nobody_is_waited_for_for_ever() {
+        let mut serf = serf(&["a"]);
+        serf.leave(at(0));
+        serf.tick(at(5000));
+        assert_eq!(drain(&mut serf), [Output::Leave]);
+        serf.tick(at(10_000));
+        serf.tick(at(11_000));
+        assert_eq!(drain(&mut serf), [Output::Left]);
+    }
+
+    #[test]
+    fn section_3_9_who_leaves_does_not_refute_it() {
+        let mut serf = serf(&["a"]);
+        serf.leave(at(0));
+        hear(&mut serf, at(0), SerfMessage::Leave(LeaveIntent { ltime: 9, node: "me".into(), prune: false }));
+        assert_eq!(serf.member(&"me".into()).map(|member| member.status), Some(Status::Leaving));
+    }
+
+    #[test]
+    fn section_3_11_the_snapshot_says_so_first() {
+        let mut serf = serf_with(Config { snapshot: true, ..config() }, &["a"]);
+        serf.leave(at(0));
+        assert_eq!(drain(&mut serf), [Output::Snapshot(Record::Sync(b"leave\n".to_vec()))]);
     }
 }

@@ -11,6 +11,8 @@ mod conflict;
 mod coordinate;
 mod delegate;
 mod event;
+#[cfg(test)]
+mod golden;
 mod intent;
 mod internal;
 mod keys;

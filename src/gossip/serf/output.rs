@@ -176,7 +176,7 @@ pub enum Refusal {
     Tags(usize),
     /// A key is no base64, from this byte on.
     Base64(usize),
-    /// The node leaves, or has left.
+    /// The node leaves, or has left, and joins nobody.
     Leaving,
 }
 
@@ -199,7 +199,7 @@ impl fmt::Display for Refusal {
             Refusal::Crowded(limit) => write!(f, "no more than {limit} queries run at a time"),
             Refusal::Tags(limit) => write!(f, "Encoded length of tags exceeds limit of {limit} bytes"),
             Refusal::Base64(at) => write!(f, "illegal base64 data at input byte {at}"),
-            Refusal::Leaving => f.write_str("Serf can't do this after Leave or Shutdown"),
+            Refusal::Leaving => f.write_str("Serf can't Join after Leave or Shutdown"),
         }
     }
 }

@@ -112,7 +112,7 @@ impl Serf {
             self.hear_internal(now, internal, question, &query.payload);
         } else {
             let until = question.until;
-            let key = self.keep_question(now, question);
+            let key = self.keep_question(question);
             self.tell(
                 now,
                 Event::Query { key, until, ltime, name: query.name, payload: query.payload, from: query.source },
@@ -132,15 +132,10 @@ impl Serf {
         }
     }
 
-    /// Keeps a query that may be responded to; of too many, the one that ends first goes. Answers its key.
-    pub(super) fn keep_question(&mut self, now: Time, question: Question) -> u64 {
+    /// Keeps a query that may be responded to; of too many, the oldest goes. Answers its key.
+    pub(super) fn keep_question(&mut self, question: Question) -> u64 {
         if self.questions.len() >= RUNNING {
-            self.questions.retain(|_, question| question.until > now);
-        }
-        if self.questions.len() >= RUNNING
-            && let Some((&first, _)) = self.questions.iter().min_by_key(|(_, question)| question.until)
-        {
-            self.questions.remove(&first);
+            self.questions.pop_first();
         }
         let key = self.next_key;
         self.next_key += 1;
@@ -231,5 +226,199 @@ impl Serf {
                 format!("serf: unable to relay a response to {}: its address is none", relay.node)
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::fits;
+    use crate::gossip::serf::config::Config;
+    use crate::gossip::serf::machine::tests::{at, config, drain, events, hear, lines, said, serf, serf_with, tags};
+    use crate::gossip::serf::{Event, Output, Refusal, Serf};
+    use crate::gossip::wire::message::Addr;
+    use crate::gossip::wire::serf::{Filter, Filters, Query, QueryResponse, Relay, SerfMessage};
+
+    fn query(id: u32) -> Query {
+        Query {
+            ltime: 5,
+            id,
+            addr: Addr(vec![10, 0, 0, 9]),
+            port: 7946,
+            source: "asker".into(),
+            timeout: Duration::from_secs(1),
+            name: "load".into(),
+            ..Query::default()
+        }
+    }
+
+    fn ask(serf: &mut Serf, query: Query) -> Vec<Output> {
+        hear(serf, at(0), SerfMessage::Query(query));
+        drain(serf)
+    }
+
+    fn key_of(outputs: &[Output]) -> u64 {
+        let key =
+            |output: &Output| if let Output::Event(Event::Query { key, .. }) = output { Some(*key) } else { None };
+        outputs.iter().find_map(key).expect("a query")
+    }
+
+    /// Where something goes, and what.
+    fn sent(outputs: &[Output]) -> Vec<(String, SerfMessage)> {
+        let message = |output: &Output| match output {
+            Output::Send { to, bytes } => Some((to.to_string(), SerfMessage::decode(bytes).expect("a message"))),
+            _ => None,
+        };
+        outputs.iter().filter_map(message).collect()
+    }
+
+    #[test]
+    fn section_3_4_a_query_is_heard_once_and_goes_on() {
+        let mut serf = serf(&["a"]);
+        let outputs = ask(&mut serf, query(1));
+        let [Output::Event(Event::Query { key, until, ltime: 5, name, payload, from })] = &outputs[..] else {
+            panic!("{outputs:?}")
+        };
+        assert_eq!((*until, *name == "load".into(), payload.len(), *from == "asker".into()), (at(1000), true, 0, true));
+        assert_eq!(*key, 1);
+        assert_eq!(ask(&mut serf, query(1)), []);
+        assert_eq!(ask(&mut serf, query(2)).len(), 1);
+        assert_eq!((said(&mut serf).len(), serf.numbers().query_time), (2, 6));
+    }
+
+    #[test]
+    fn section_3_4_flag_2_keeps_a_query_here() {
+        let mut serf = serf(&["a"]);
+        assert_eq!(ask(&mut serf, Query { flags: 2, ..query(1) }).len(), 1);
+        assert_eq!(said(&mut serf), []);
+    }
+
+    #[test]
+    fn section_3_4_flag_1_is_acked_at_once() {
+        let mut serf = serf(&["a"]);
+        let outputs = ask(&mut serf, Query { flags: 1, ..query(7) });
+        let ack = QueryResponse { ltime: 5, id: 7, from: "me".into(), flags: 1, payload: vec![] };
+        assert_eq!(sent(&outputs), [("10.0.0.9:7946".to_owned(), SerfMessage::Response(ack))]);
+    }
+
+    #[test]
+    fn section_3_4_one_response_until_the_deadline() {
+        let mut serf = serf(&["a"]);
+        let key = key_of(&ask(&mut serf, query(7)));
+        assert_eq!(serf.respond(at(999), key, vec![b'x'; 1024]), Err(Refusal::Response(1024)));
+        assert_eq!(serf.respond(at(1000), key, b"42".to_vec()), Ok(()));
+        let response = QueryResponse { ltime: 5, id: 7, from: "me".into(), flags: 0, payload: b"42".to_vec() };
+        assert_eq!(sent(&drain(&mut serf)), [("10.0.0.9:7946".to_owned(), SerfMessage::Response(response))]);
+        assert_eq!(serf.respond(at(1000), key, vec![]), Err(Refusal::Answered));
+        let late = key_of(&ask(&mut serf, query(8)));
+        assert_eq!(serf.respond(at(1001), late, vec![]), Err(Refusal::Deadline));
+        assert_eq!(serf.respond(at(0), 99, vec![]), Err(Refusal::Deadline));
+    }
+
+    #[test]
+    fn section_3_4_all_filters_must_let_a_node_through() {
+        let web = tags(&[("role", "web1"), ("dc", "east")]);
+        let mut serf = serf_with(Config { tags: web, ..config() }, &["a"]);
+        let nodes = |names: &[&str]| Filter::Nodes(names.iter().map(|name| (*name).into()).collect());
+        let tag = |tag: &str, expression: &str| Filter::Tag { tag: tag.into(), expression: expression.into() };
+        let cases = [
+            (vec![], true),
+            (vec![nodes(&["a", "me"])], true),
+            (vec![nodes(&["a"])], false),
+            (vec![tag("role", "web")], true),
+            (vec![tag("role", "^web$")], false),
+            (vec![tag("role", "w.b[0-9]+"), tag("dc", "^(east|west)$")], true),
+            (vec![tag("role", "web"), tag("dc", "north")], false),
+            (vec![nodes(&["me"]), tag("none", "^$")], true),
+            (vec![tag("none", ".")], false),
+            (vec![tag("role", "(")], false),
+            (vec![Filter::Other(vec![2, 0x90])], false),
+            (vec![Filter::Other(vec![])], false),
+        ];
+        for (id, (filters, meant)) in (1..).zip(cases) {
+            let outputs = ask(&mut serf, Query { flags: 1, filters: Filters(filters.clone()), ..query(id) });
+            assert_eq!(outputs.len(), if meant { 2 } else { 0 }, "{filters:?}");
+            // Whom it is not for sends it on, too.
+            assert_eq!(said(&mut serf).len(), 1);
+        }
+    }
+
+    #[test]
+    fn section_3_1_expressions_are_go_s() {
+        let cases =
+            [("(?i)WEB", true), ("\\d", true), ("[[:alpha:]]{3}", true), ("web1$", true), ("a{1000}{1000}", false)];
+        cases
+            .iter()
+            .for_each(|(expression, fit)| assert_eq!(fits(&(*expression).into(), b"web1"), *fit, "{expression}"));
+        assert!(!fits(&b"\xff"[..].into(), b"\xff"));
+        assert!(fits(&".".into(), b"\xff"));
+    }
+
+    #[test]
+    fn section_3_4_others_carry_the_response_too() {
+        let mut serf = serf(&["a", "b", "c"]);
+        let outputs = ask(&mut serf, Query { flags: 1, relay_factor: 2, ..query(7) });
+        let ack = QueryResponse { ltime: 5, id: 7, from: "me".into(), flags: 1, payload: vec![] };
+        let ack = SerfMessage::Response(ack);
+        let sends = sent(&outputs);
+        assert_eq!(sends[0], ("10.0.0.9:7946".to_owned(), ack.clone()));
+        let relay = Relay {
+            addr: Addr(vec![10, 0, 0, 9]),
+            port: 7946,
+            zone: "".into(),
+            node: "asker".into(),
+            message: ack.encode(),
+        };
+        assert!(sends[1..].iter().all(|(_, message)| *message == SerfMessage::Relay(relay.clone())), "{sends:?}");
+        assert_eq!(sends.len(), 3);
+        assert_ne!(sends[1].0, sends[2].0);
+        // So few members need no relay.
+        let outputs = ask(&mut serf, Query { flags: 1, relay_factor: 4, ..query(8) });
+        assert_eq!(sent(&outputs).len(), 1);
+        let outputs = ask(&mut serf, Query { flags: 1, relay_factor: 3, ..query(9) });
+        assert_eq!(sent(&outputs).len(), 4);
+    }
+
+    #[test]
+    fn section_3_4_every_other_member_carries_as_often() {
+        let mut serf = serf(&["a", "b", "c"]);
+        let mut carried = std::collections::BTreeMap::<String, usize>::new();
+        for id in 0..300 {
+            let outputs = ask(&mut serf, Query { flags: 1, relay_factor: 1, ..query(id) });
+            *carried.entry(sent(&outputs)[1].0.clone()).or_default() += 1;
+        }
+        assert_eq!(carried.len(), 3);
+        assert!(carried.values().all(|count| *count > 70), "{carried:?}");
+    }
+
+    #[test]
+    fn section_3_4_this_node_carries_for_others() {
+        let mut serf = serf(&["a"]);
+        let relay =
+            Relay { addr: Addr(vec![10, 0, 0, 9]), port: 7946, message: b"\x05whatever".to_vec(), ..Relay::default() };
+        hear(&mut serf, at(0), SerfMessage::Relay(relay.clone()));
+        let to = "10.0.0.9:7946".parse().expect("an address");
+        assert_eq!(drain(&mut serf), [Output::Send { to, bytes: b"\x05whatever".to_vec() }]);
+        hear(&mut serf, at(0), SerfMessage::Relay(Relay { addr: Addr(vec![1]), ..relay }));
+        assert_eq!(lines(&mut serf), ["serf: unable to relay a response to : its address is none"]);
+    }
+
+    #[test]
+    fn nobody_can_be_asked_to_send_to_no_address() {
+        let mut serf = serf(&["a"]);
+        let outputs = ask(&mut serf, Query { flags: 1, addr: Addr(vec![]), ..query(7) });
+        assert_eq!(serf.respond(at(0), key_of(&outputs), vec![]), Ok(()));
+        let outputs = ask(&mut serf, Query { flags: 1, port: 0, ..query(8) });
+        assert_eq!((sent(&outputs), drain(&mut serf)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn questions_are_bounded() {
+        let mut serf = serf(&["a"]);
+        let first = key_of(&ask(&mut serf, query(0)));
+        (1..=1024).for_each(|id| assert_eq!(ask(&mut serf, query(id)).len(), 1));
+        assert_eq!((serf.questions.len(), serf.respond(at(0), first, vec![])), (1024, Err(Refusal::Deadline)));
+        assert_eq!(events(&mut serf), [""; 0]);
     }
 }
