@@ -1,20 +1,31 @@
 //! Who is alive: memberlist's protocol, with nothing of Serf in it.
 //!
-//! It is told the time, the dice and what came, and answers with [`Action`]s. What lies above is a [`Delegate`].
+//! [`Swim`] is told the time, the dice and what came, and answers with [`Action`]s. What lies above is a [`Delegate`].
 
+mod answer;
 pub mod awareness;
 pub mod broadcast;
 mod delegate;
+mod departure;
 mod event;
+mod exchange;
+mod machine;
 mod member;
+mod probe;
 mod profile;
+mod roster;
+mod rules;
+mod spread;
 pub mod suspicion;
-pub mod version;
+#[cfg(test)]
+mod trial;
+mod version;
 
 pub use awareness::Awareness;
 pub use broadcast::Queue;
 pub use delegate::{Alone, Delegate};
 pub use event::{Action, Event, Notice, ProbeId, Warning};
+pub use machine::{Config, Local, Swim};
 pub use member::{Member, Record, State};
 pub use profile::{LAN, LOCAL, Profile, WAN};
 pub use version::Incompatible;

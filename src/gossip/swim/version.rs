@@ -8,7 +8,7 @@ use crate::gossip::Name;
 pub type Versions = [u8; 6];
 
 /// What came, if it is versions: six of them, and memberlist's in order.
-pub fn versions(bytes: &[u8]) -> Option<Versions> {
+pub(super) fn versions(bytes: &[u8]) -> Option<Versions> {
     let versions: Versions = bytes.try_into().ok()?;
     let [min, max, ..] = versions;
     (min != 0 && max != 0 && min <= max).then_some(versions)
@@ -39,7 +39,7 @@ impl fmt::Display for Incompatible {
 
 /// What all nodes seen so far understand.
 #[derive(Clone, Copy, Debug)]
-pub struct Common {
+pub(super) struct Common {
     min: u8,
     max: u8,
     delegate_min: u8,
