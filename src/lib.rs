@@ -13,6 +13,8 @@ pub mod control;
 pub mod ctl;
 #[cfg(feature = "gossip")]
 pub mod gossip;
+#[cfg(feature = "gossip")]
+pub mod gossipd;
 pub mod logd;
 #[cfg(feature = "agent")]
 pub mod mesh;

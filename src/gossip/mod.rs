@@ -2,6 +2,7 @@
 
 pub mod dice;
 pub mod name;
+pub mod node;
 pub mod rpc;
 pub mod serf;
 pub mod swim;

@@ -22,6 +22,20 @@ impl Wait {
         self.slots.push(libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     }
 
+    /// Waits for `fd` to become readable, or writable, or both, and says by which number it is found again.
+    pub fn watch(&mut self, fd: RawFd, readable: bool, writable: bool) -> usize {
+        let events = if readable { libc::POLLIN } else { 0 } | if writable { libc::POLLOUT } else { 0 };
+        self.slots.push(libc::pollfd { fd, events, revents: 0 });
+        self.slots.len() - 1
+    }
+
+    /// Whether what [`Wait::watch`] called `number` was found readable, and writable; ended or broken is both.
+    pub fn found(&self, number: usize) -> (bool, bool) {
+        let found = self.slots.get(number).map_or(0, |slot| slot.revents);
+        let broken = found & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
+        (broken || found & libc::POLLIN != 0, broken || found & libc::POLLOUT != 0)
+    }
+
     /// Sleeps until a descriptor is readable or `limit` has passed; without a limit, until a descriptor is. A signal that
     /// is not blocked ends it early.
     pub fn sleep(&mut self, limit: Option<Duration>) -> Result<(), Errno> {

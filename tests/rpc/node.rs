@@ -1,8 +1,7 @@
 //! The node behind the RPC: it answers what the agent of the transcript answered.
 
-use clusteros_init::gossip::rpc::{
-    Answer, Ask, Event, KeyAnswer, Kind, Level, Line, Member, Reply, Session, Stats, Status,
-};
+use clusteros_init::gossip::rpc::{Answer, Ask, Level, Line, Session, Stats};
+use clusteros_init::gossip::serf::{Event, KeyReport, Kind, Member, Numbers, Reply, Status};
 use clusteros_init::gossip::wire::coordinate::Coordinate;
 use clusteros_init::gossip::wire::message::Addr;
 use clusteros_init::gossip::wire::tags::Tags;
@@ -102,7 +101,7 @@ impl Node {
                 let body = self.body("NumNodes");
                 let number = |key: &str| body.get(key).number() as usize;
                 let keys = body.get("Keys");
-                Answer::Keys(KeyAnswer {
+                Answer::Keys(KeyReport {
                     error: error.unwrap_or_default(),
                     messages: texts(&body.get("Messages")),
                     keys: (keys != Value::Nil).then(|| {
@@ -138,13 +137,16 @@ fn member(value: &Value) -> Member {
 }
 
 fn event(body: &Value) -> Event {
-    let time = || body.get("LTime").number();
+    let ltime = || body.get("LTime").number();
     let (name, payload) = (body.get("Name").name(), body.get("Payload").bytes());
     match body.get("Event").text().as_str() {
-        "user" => Event::User { time: time(), name, payload, coalesce: body.get("Coalesce") == Value::Bool(true) },
-        "query" => Event::Query { key: 7, until: Time::from_nanos(1), time: time(), name, payload },
+        "user" => Event::User { ltime: ltime(), name, payload, coalesce: body.get("Coalesce") == Value::Bool(true) },
+        "query" => Event::Query { key: 7, until: Time::from_nanos(1), ltime: ltime(), name, payload, from: "a".into() },
         kind => Event::Members {
-            kind: Kind::of(kind.as_bytes()).expect("a kind"),
+            kind: [Kind::Join, Kind::Leave, Kind::Failed, Kind::Update, Kind::Reap]
+                .into_iter()
+                .find(|known| known.word() == kind)
+                .expect("a kind"),
             members: body.get("Members").list().iter().map(member).collect(),
         },
     }
@@ -157,18 +159,20 @@ fn stats(body: &Value) -> Stats {
     Stats {
         name: body.get("agent").get("name").name(),
         runtime: runtime.map(|key| (key, body.get("runtime").get(key).text())).to_vec(),
-        members: number("members") as usize,
-        failed: number("failed") as usize,
-        left: number("left") as usize,
-        health: number("health_score") as usize,
-        member_time: number("member_time"),
-        event_time: number("event_time"),
-        query_time: number("query_time"),
-        intents: number("intent_queue") as usize,
-        events: number("event_queue") as usize,
-        queries: number("query_queue") as usize,
+        numbers: Numbers {
+            members: number("members") as usize,
+            failed: number("failed") as usize,
+            left: number("left") as usize,
+            member_time: number("member_time"),
+            event_time: number("event_time"),
+            query_time: number("query_time"),
+            intent_queue: number("intent_queue") as usize,
+            event_queue: number("event_queue") as usize,
+            query_queue: number("query_queue") as usize,
+            coordinate_resets: number("coordinate_resets"),
+        },
+        health: number("health_score") as u32,
         encrypted: serf.get("encrypted").text() == "true",
-        coordinate_resets: number("coordinate_resets") as usize,
         tags: texts(&body.get("tags")),
         event_handlers: texts(&body.get("event_handlers")),
     }

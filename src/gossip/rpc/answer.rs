@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::ask::KeyAnswer;
-use super::member::Member;
 use super::stats::Stats;
 use crate::gossip::Name;
+use crate::gossip::serf::{KeyReport, Member};
 use crate::gossip::wire::coordinate::Coordinate;
 use crate::gossip::wire::pack::{Flavour, Pack, Writer};
 
@@ -107,7 +106,7 @@ pub fn coordinate(seq: u64, coordinate: Option<&Coordinate>) -> Vec<u8> {
 }
 
 /// What became of keys, said also if there is an error.
-pub fn keys(seq: u64, answer: &KeyAnswer) -> Vec<u8> {
+pub fn keys(seq: u64, answer: &KeyReport) -> Vec<u8> {
     let mut out = begin(seq, &answer.error);
     out.fields(&mut [
         ("Messages", &answer.messages),

@@ -1,13 +1,12 @@
 //! What clients ask of the node, and what it answers.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::filter::MemberFilter;
 use super::level::Line;
-use super::member::Member;
 use super::stats::Stats;
 use crate::gossip::Name;
+use crate::gossip::serf::{KeyOperation, KeyReport, Member};
 use crate::gossip::wire::coordinate::Coordinate;
 use crate::gossip::wire::tags::Tags;
 
@@ -58,13 +57,13 @@ pub enum Ask {
     Query(Query),
     /// Respond to a query.
     Respond {
-        /// What the node called it in [`super::Event::Query`].
+        /// What the node called it in [`Event::Query`](crate::gossip::serf::Event::Query).
         key: u64,
         /// The response.
         payload: Vec<u8>,
     },
     /// Something with the keys of the whole cluster. Answer: [`Answer::Keys`].
-    Keys(KeyAsk),
+    Keys(KeyOperation),
 }
 
 /// A query of a client.
@@ -84,19 +83,6 @@ pub struct Query {
     pub relay: u8,
     /// How long to wait; zero is what Serf thinks right.
     pub timeout: Duration,
-}
-
-/// What to do with keys. A key is in base64, as it came.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyAsk {
-    /// Have it.
-    Install(Vec<u8>),
-    /// Encrypt by it.
-    Use(Vec<u8>),
-    /// Lose it.
-    Remove(Vec<u8>),
-    /// Say all.
-    List,
 }
 
 /// What the node answers.
@@ -119,33 +105,5 @@ pub enum Answer {
     /// The query is on its way; what comes back is told under this key.
     Asked(u64),
     /// What became of the keys.
-    Keys(KeyAnswer),
-}
-
-/// What became of an operation on everybody's keys.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct KeyAnswer {
-    /// What went wrong on the whole; empty if nothing.
-    pub error: String,
-    /// What members said.
-    pub messages: BTreeMap<Name, Name>,
-    /// How many have each key; only for a list.
-    pub keys: Option<BTreeMap<Name, usize>>,
-    /// How many were asked.
-    pub nodes: usize,
-    /// How many failed.
-    pub errors: usize,
-    /// How many answered.
-    pub responses: usize,
-}
-
-/// What comes back of a query.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// This member heard it.
-    Ack(Name),
-    /// This member says something.
-    Response(Name, Vec<u8>),
-    /// Nothing more comes.
-    Done,
+    Keys(KeyReport),
 }

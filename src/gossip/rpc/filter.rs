@@ -2,10 +2,11 @@
 
 use regex_lite::Regex;
 
-use super::event::{Event, Kind};
-use super::member::Member;
 use crate::gossip::Name;
+use crate::gossip::serf::{Event, Kind, Member};
 use crate::gossip::wire::tags::Tags;
+
+const KINDS: [Kind; 5] = [Kind::Join, Kind::Leave, Kind::Failed, Kind::Update, Kind::Reap];
 
 /// What a member must be like; by default, anything.
 #[derive(Debug, Default)]
@@ -73,7 +74,7 @@ impl EventFilter {
             b"user" => Some(EventFilter::User(name)),
             b"query" => Some(EventFilter::Query(name)),
             _ if split.is_some() => None,
-            _ => Kind::of(what).map(EventFilter::Member),
+            _ => KINDS.into_iter().find(|kind| kind.word().as_bytes() == what).map(EventFilter::Member),
         }
     }
 
@@ -94,8 +95,7 @@ impl EventFilter {
 mod tests {
     use super::{EventFilter, MemberFilter};
     use crate::gossip::Name;
-    use crate::gossip::rpc::event::{Event, Kind};
-    use crate::gossip::rpc::member::tests::member;
+    use crate::gossip::serf::{Event, Kind, Member, Status};
 
     fn filter(name: &str, status: &str, tags: &[(&str, &str)]) -> Option<MemberFilter> {
         let names = |(tag, text): &(&str, &str)| (Name::from(*tag), Name::from(*text));
@@ -104,7 +104,12 @@ mod tests {
 
     #[test]
     fn a_member_fits_as_a_whole() {
-        let web = member("web1", &[("role", "web")]);
+        let web = Member {
+            name: "web1".into(),
+            tags: [("role".into(), "web".into())].into(),
+            status: Status::Alive,
+            ..Member::default()
+        };
         for (name, status, tags, fits) in [
             ("", "", &[][..], true),
             ("web", "", &[], false),
@@ -137,7 +142,7 @@ mod tests {
         for wrong in ["member-join,bogus", "member-join:x", ",", "user,"] {
             assert_eq!(list(wrong), None, "{wrong}");
         }
-        let event = Event::User { time: 1, name: "deploy".into(), payload: Vec::new(), coalesce: true };
+        let event = Event::User { ltime: 1, name: "deploy".into(), payload: Vec::new(), coalesce: true };
         let admits = |text: &str| list(text).unwrap().iter().any(|filter| filter.admits(&event));
         assert!(admits("user") && admits("*") && admits("user:deploy") && admits("query,user:deploy"));
         assert!(!admits("user:other") && !admits("query:deploy") && !admits("member-join"));

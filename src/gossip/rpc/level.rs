@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::gossip::serf;
+
 /// The weight of a line, the lightest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -35,6 +37,18 @@ impl Level {
     /// The level that a word names, in small or capital letters.
     pub fn of(word: &str) -> Option<Level> {
         Level::ALL.into_iter().find(|level| level.word().eq_ignore_ascii_case(word))
+    }
+}
+
+/// Serf's machine has no traces.
+impl From<serf::Level> for Level {
+    fn from(level: serf::Level) -> Level {
+        match level {
+            serf::Level::Debug => Level::Debug,
+            serf::Level::Info => Level::Info,
+            serf::Level::Warn => Level::Warn,
+            serf::Level::Error => Level::Err,
+        }
     }
 }
 

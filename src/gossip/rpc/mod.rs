@@ -5,20 +5,16 @@
 
 mod answer;
 mod ask;
-mod event;
 mod filter;
 mod level;
-mod member;
 mod outbox;
 mod record;
 mod request;
 mod session;
 mod stats;
 
-pub use ask::{Answer, Ask, KeyAnswer, KeyAsk, Query, Reply};
-pub use event::{Event, Kind};
+pub use ask::{Answer, Ask, Query};
 pub use filter::{EventFilter, MemberFilter};
 pub use level::{Level, Line};
-pub use member::{Member, Status};
 pub use session::{Secret, Session};
 pub use stats::Stats;

@@ -1,9 +1,8 @@
 //! The bytes of what streams, monitors and queries tell: each record is a header and a body.
 
 use super::answer::{List, begin};
-use super::ask::Reply;
-use super::event::Event;
 use crate::gossip::Name;
+use crate::gossip::serf::{Event, Reply};
 
 /// An event; `id` is what the client is to call it if it is a query.
 pub fn event(seq: u64, id: u64, event: &Event) -> Vec<u8> {
@@ -12,15 +11,15 @@ pub fn event(seq: u64, id: u64, event: &Event) -> Vec<u8> {
         Event::Members { kind, members } => {
             out.fields(&mut [("Event", &kind.word()), ("Members", &List(members))]);
         }
-        Event::User { time, name, payload, coalesce } => out.fields(&mut [
+        Event::User { ltime, name, payload, coalesce } => out.fields(&mut [
             ("Event", &"user"),
-            ("LTime", time),
+            ("LTime", ltime),
             ("Name", name),
             ("Payload", payload),
             ("Coalesce", coalesce),
         ]),
-        Event::Query { time, name, payload, .. } => {
-            out.fields(&mut [("Event", &"query"), ("ID", &id), ("LTime", time), ("Name", name), ("Payload", payload)])
+        Event::Query { ltime, name, payload, .. } => {
+            out.fields(&mut [("Event", &"query"), ("ID", &id), ("LTime", ltime), ("Name", name), ("Payload", payload)])
         }
     }
     out.into_bytes()

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::ask::{KeyAsk, Query};
+use super::ask::Query;
 use super::filter::MemberFilter;
 use crate::gossip::Name;
+use crate::gossip::serf::KeyOperation;
 use crate::gossip::wire::pack::{Malformed, Objects, Unpack, read, record};
 use crate::gossip::wire::tags::Tags;
 
@@ -60,7 +61,7 @@ pub enum Command {
     /// A response to the query of that number.
     Respond(u64, Vec<u8>),
     /// Something with the keys.
-    Keys(KeyAsk),
+    Keys(KeyOperation),
     /// None that is known, of which it is not known whether it has a body.
     Unknown,
 }
@@ -110,10 +111,10 @@ impl Intake {
             b"leave" => Some(Command::Leave),
             b"query" => self.body::<QueryBody>()?.map(QueryBody::command),
             b"respond" => self.body::<Respond>()?.map(|body| Command::Respond(body.id, body.payload)),
-            b"install-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyAsk::Install(body.key))),
-            b"use-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyAsk::Use(body.key))),
-            b"remove-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyAsk::Remove(body.key))),
-            b"list-keys" => Some(Command::Keys(KeyAsk::List)),
+            b"install-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyOperation::Install(body.key))),
+            b"use-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyOperation::Use(body.key))),
+            b"remove-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyOperation::Remove(body.key))),
+            b"list-keys" => Some(Command::Keys(KeyOperation::List)),
             _ => Some(Command::Unknown),
         };
         Ok(command)

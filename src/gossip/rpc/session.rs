@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use super::ask::{Answer, Ask, Reply};
-use super::event::Event;
+use super::ask::{Answer, Ask};
 use super::filter::EventFilter;
 use super::level::{Level, Line};
 use super::outbox::Outbox;
 use super::request::{Command, Header, Intake};
 use super::{answer, record};
+use crate::gossip::serf::{Event, KeyReport, Reply};
 use crate::unit::Time;
 
 /// The one version of the RPC.
@@ -253,7 +253,7 @@ impl Session {
             Answer::Done => answer::header(seq, ""),
             Answer::Refused(error) => match asked {
                 Asked::Join => answer::joined(seq, &error, 0),
-                Asked::Keys => answer::keys(seq, &super::KeyAnswer { error, ..Default::default() }),
+                Asked::Keys => answer::keys(seq, &KeyReport { error, ..KeyReport::default() }),
                 Asked::Plain | Asked::Whole | Asked::Lines(_) => answer::header(seq, &error),
             },
             Answer::Joined(count, error) => answer::joined(seq, &error, count),
@@ -334,6 +334,11 @@ impl Session {
         self.closing && self.outbox.is_empty()
     }
 
+    /// The node's keys of the queries that this client waits for.
+    pub fn queries(&self) -> impl Iterator<Item = u64> {
+        self.queries.iter().map(|(key, _)| *key)
+    }
+
     /// Whether the client may hear of events.
     pub fn listens(&self) -> bool {
         !self.streams.is_empty()
@@ -385,7 +390,7 @@ mod tests {
     }
 
     fn query(until: Time) -> Event {
-        Event::Query { key: 40, until, time: 1, name: "up".into(), payload: Vec::new() }
+        Event::Query { key: 40, until, ltime: 1, name: "up".into(), payload: Vec::new(), from: "a".into() }
     }
 
     #[test]

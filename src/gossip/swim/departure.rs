@@ -101,7 +101,7 @@ mod tests {
     fn nobody_waits_for_an_answer_for_ever_2_8() {
         let mut trial = Trial::among(&["b"]);
         trial.handle(Event::Leave { within: Duration::from_millis(1) });
-        assert_eq!(departed(&trial.actions()), []);
+        assert_eq!(departed(&trial.actions()), [false; 0]);
         trial.now = trial.now + Duration::from_millis(1);
         trial.swim.gossip_at = trial.now + WITHIN;
         trial.swim.probe_at = trial.now + WITHIN;
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(departed(&trial.actions()), [false]);
         // Asked again it has nothing to add.
         trial.handle(Event::Leave { within: WITHIN });
-        assert_eq!(departed(&trial.actions()), []);
+        assert_eq!(departed(&trial.actions()), [false; 0]);
     }
 
     #[test]

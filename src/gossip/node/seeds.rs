@@ -1,0 +1,136 @@
+//! Joins of the node's own: at the start, through its seeds, and again when it is alone.
+
+use std::time::Duration;
+
+use super::Node;
+use super::event::Action;
+use super::join::{JoinId, Origin, Outcome};
+use super::peer::Purpose;
+use crate::gossip::rpc::{Answer, Level};
+use crate::unit::Time;
+
+/// A node that found nobody but itself tries again after this at the latest.
+const SLOWEST: Duration = Duration::from_secs(5 * 60);
+
+/// The seeds, and when they are tried.
+#[derive(Debug)]
+pub struct Seeds {
+    targets: Vec<String>,
+    interval: Duration,
+    max: usize,
+    replay: bool,
+    tries: usize,
+    /// When to try; none while it is tried, or if there are none, or no more tries.
+    due: Option<Time>,
+    /// How long to wait before a node that is alone tries again.
+    patience: Duration,
+}
+
+impl Seeds {
+    /// Seeds that are to be tried at once.
+    pub fn new(targets: Vec<String>, interval: Duration, max: usize, replay: bool, now: Time) -> Seeds {
+        let due = (!targets.is_empty()).then_some(now);
+        let interval = interval.max(Duration::from_millis(100));
+        Seeds { targets, interval, max, replay, tries: 0, due, patience: interval }
+    }
+
+    /// When they are tried next.
+    pub fn deadline(&self) -> Option<Time> {
+        self.due
+    }
+}
+
+impl Node {
+    /// Tries the seeds if it is time to.
+    pub(super) fn seed(&mut self, now: Time) {
+        if self.seeds.due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.seeds.due = None;
+        if self.seeds.tries > 0 && !self.is_alone() {
+            // Nothing to do, as long as somebody is there: look again later.
+            self.seeds.patience = self.seeds.interval;
+            self.seeds.due = Some(now + SLOWEST.max(self.seeds.interval));
+            return;
+        }
+        self.seeds.tries += 1;
+        let (targets, replay) = (self.seeds.targets.clone(), self.seeds.replay);
+        self.join(now, Origin::Seeds, &targets, replay);
+    }
+
+    /// Whether no other member is there.
+    fn is_alone(&self) -> bool {
+        let numbers = self.serf.numbers();
+        numbers.members.saturating_sub(numbers.failed + numbers.left) <= 1
+    }
+
+    /// Something became of members: a node that is alone now tries its seeds soon.
+    pub(super) fn look_for_company(&mut self, now: Time) {
+        if self.seeds.due.is_some() && self.is_alone() {
+            self.seeds.due = self.seeds.due.min(Some(now + self.seeds.patience));
+        }
+    }
+
+    /// Begins a join.
+    pub(super) fn join(&mut self, now: Time, origin: Origin, targets: &[String], replay: bool) {
+        self.log(Level::Info, format!("agent: joining: [{}] replay: {replay}", targets.join(" ")));
+        self.serf.ignore_old(!replay);
+        let (id, lookups) = self.joins.begin(origin, targets, self.port);
+        for (lookup, host, port) in lookups {
+            self.actions.push_back(Action::Resolve { lookup, host, port });
+        }
+        self.go_on_joining(now, id);
+    }
+
+    /// Tries what is to be tried of a join, and ends it when that is all.
+    pub(super) fn go_on_joining(&mut self, now: Time, id: JoinId) {
+        while let Some(attempt) = self.joins.attempt(id) {
+            self.connect(now, attempt.to, Purpose::Join(attempt), None, None);
+        }
+        let Some(Outcome { origin, joined, error }) = self.joins.outcome(id) else { return };
+        if self.joins.is_empty() {
+            self.serf.ignore_old(false);
+        }
+        if joined > 0 {
+            self.serf.join_intent(now);
+            self.log(Level::Info, format!("agent: joined: {joined} nodes"));
+        } else if !error.is_empty() {
+            self.log(Level::Warn, format!("agent: error joining: {error}"));
+        }
+        match origin {
+            Origin::Client(link) => {
+                if let Some(session) = self.sessions.get_mut(&link) {
+                    session.answer(Answer::Joined(joined, error));
+                }
+                self.answered.push(link);
+            }
+            Origin::Start if joined == 0 => {
+                self.log(Level::Err, "agent: Failed to join any node given by -join, quitting".to_owned());
+                self.exit(false);
+            }
+            Origin::Start => {}
+            Origin::Seeds => self.seeded(now, joined),
+        }
+    }
+
+    fn seeded(&mut self, now: Time, joined: usize) {
+        let seeds = &mut self.seeds;
+        let pause = if joined == 0 {
+            if seeds.max > 0 && seeds.tries >= seeds.max {
+                self.log(Level::Err, "agent: maximum retry join attempts made, exiting".to_owned());
+                return self.exit(false);
+            }
+            seeds.interval
+        } else {
+            // Perhaps that was this node itself.
+            seeds.patience = (seeds.patience * 2).min(SLOWEST.max(seeds.interval));
+            seeds.patience
+        };
+        seeds.due = Some(now + pause);
+        if joined > 0 {
+            self.log(Level::Info, format!("agent: Join completed. Synced with {joined} initial agents"));
+        } else {
+            self.log(Level::Warn, format!("agent: Join failed, retrying in {pause:?}"));
+        }
+    }
+}
