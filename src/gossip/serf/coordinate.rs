@@ -155,6 +155,12 @@ impl Vivaldi {
         true
     }
 
+    /// How many members' round trips are remembered.
+    #[cfg(test)]
+    pub fn known(&self) -> usize {
+        self.trips.len()
+    }
+
     /// Forgets the round trips to a member.
     pub fn forget(&mut self, node: &Name) {
         self.trips.remove(node);

@@ -56,9 +56,9 @@ pub struct Member {
 }
 
 impl Member {
-    /// Where it listens; none if its address is none.
+    /// Where it listens; none if its address or its port is none.
     pub fn socket(&self) -> Option<SocketAddr> {
-        self.addr.socket(self.port)
+        self.addr.socket(self.port).filter(|socket| socket.port() != 0)
     }
 
     /// The most that memberlist's protocol may be (5 can relay).

@@ -27,9 +27,13 @@ mod question;
 mod queues;
 mod ring;
 mod snapshot;
+#[cfg(test)]
+mod soup;
 mod state;
 mod upkeep;
 mod user_event;
+#[cfg(test)]
+mod village;
 
 pub use config::Config;
 pub use coordinate::Coordinate;
