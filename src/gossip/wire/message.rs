@@ -331,3 +331,52 @@ pub(super) fn typed(kind: u8, value: &dyn Pack) -> Vec<u8> {
     bytes.insert(0, kind);
     bytes
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::{Ack, Addr, Alive, IndirectPing, Message, Ping, Source};
+    use crate::gossip::Name;
+
+    #[test]
+    fn an_address_is_the_bytes_it_came_in() {
+        let mapped = Addr([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 9, 8, 7].to_vec());
+        let short = Addr(vec![10, 9, 8, 7]);
+        assert_ne!(mapped, short);
+        assert_eq!(mapped.ip(), short.ip());
+        assert_eq!(short.socket(7946).map(|socket| socket.to_string()).as_deref(), Some("10.9.8.7:7946"));
+        assert_eq!(Addr::from("::ffff:10.9.8.7".parse::<IpAddr>().unwrap()), short);
+        assert_eq!(Addr::from("fd00::1".parse::<IpAddr>().unwrap()).0.len(), 16);
+        assert!([0, 3, 5, 15, 17].iter().all(|length| Addr(vec![1; *length]).ip().is_none()));
+        let alive = Message::Alive(Alive { addr: mapped, ..Alive::default() });
+        assert_eq!(Message::decode(&alive.encode()), Ok(alive));
+    }
+
+    #[test]
+    fn a_source_is_left_out_where_it_is_zero() {
+        let source = Source { addr: Addr(vec![127, 0, 0, 1]), port: 0, node: Name::default() };
+        for source in [None, Some(source)] {
+            let ping = Message::Ping(Ping { seq: 1, node: Name::from("b"), source: source.clone() });
+            assert_eq!(ping.encode()[1], 0x82 + u8::from(source.is_some()));
+            assert_eq!(Message::decode(&ping.encode()), Ok(ping));
+            let indirect = Message::IndirectPing(IndirectPing { source, ..IndirectPing::default() });
+            assert_eq!(Message::decode(&indirect.encode()), Ok(indirect));
+        }
+        let zero = Ping { source: Some(Source::default()), ..Ping::default() };
+        assert_eq!(Message::decode(&Message::Ping(zero).encode()), Ok(Message::Ping(Ping::default())));
+    }
+
+    #[test]
+    fn what_is_nil_or_missing_is_zero() {
+        assert_eq!(Message::decode(b"\x02\x80"), Ok(Message::Ack(Ack::default())));
+        assert_eq!(Message::decode(b"\x02\xc0"), Ok(Message::Ack(Ack::default())));
+        assert_eq!(Message::decode(b"\x02\x82\xa5SeqNo\xc0\xa7Payload\xc0"), Ok(Message::Ack(Ack::default())));
+        let alive = b"\x04\x83\xa4Addr\xc4\x04\x7f\0\0\x01\xa4Node\xd9\x01a\xa3Vsn\x96\x01\x05\x02\x02\x05\x05";
+        let Ok(Message::Alive(alive)) = Message::decode(alive) else { panic!() };
+        assert_eq!((alive.addr.0.as_slice(), alive.vsn.as_slice()), (&[127, 0, 0, 1][..], &super::VSN[..]));
+        for broken in [&b""[..], b"\x02", b"\x08", b"\x06\x80", b"\x0d\x80", b"\xff\x80", b"\x02\x81\xa5SeqNo\xff"] {
+            Message::decode(broken).unwrap_err();
+        }
+    }
+}

@@ -40,3 +40,36 @@ pub fn decode(meta: &[u8]) -> Tags {
     }
     tags
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Tags, decode, encode, encode_role};
+    use crate::gossip::Name;
+
+    fn tags(pairs: &[(&str, &str)]) -> Tags {
+        pairs.iter().map(|(key, value)| (Name::from(*key), Name::from(*value))).collect()
+    }
+
+    #[test]
+    fn tags_come_back() {
+        assert_eq!(encode(&Tags::new()), [0xff, 0x80]);
+        let two = tags(&[("role", "web"), ("dc", "east")]);
+        assert_eq!(encode(&two), b"\xff\x82\xa2dc\xa4east\xa4role\xa3web");
+        assert_eq!(decode(&encode(&two)), two);
+        assert_eq!(encode_role(&two), b"web");
+        assert_eq!(decode(b"web"), tags(&[("role", "web")]));
+        assert_eq!(encode_role(&Tags::new()), b"");
+        let odd = Tags::from([(Name::from(&b"\xff\0"[..]), Name::default())]);
+        assert_eq!(decode(&encode(&odd)), odd);
+    }
+
+    #[test]
+    fn what_is_broken_gives_what_comes_before_it() {
+        assert_eq!(decode(b"\xff\x82\xa1a\xa1b\xa1c"), tags(&[("a", "b")]));
+        assert_eq!(decode(b"\xff\x82\xa1a\xa1b\xa1c\x01"), tags(&[("a", "b")]));
+        assert_eq!(decode(b"\xff"), Tags::new());
+        assert_eq!(decode(b"\xff\xdf\xff\xff\xff\xff"), Tags::new());
+        assert_eq!(decode(b"\xff\x81\xa1a\xc0"), tags(&[("a", "")]));
+        assert_eq!(decode(b""), tags(&[("role", "")]));
+    }
+}

@@ -157,3 +157,85 @@ impl SerfMessage {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{
+        Filter, Filters, KeyRequest, KeyResponse, PastEvent, Query, Relay, Ring, SerfMessage, Slot, UserState,
+    };
+    use crate::gossip::Name;
+    use crate::gossip::wire::message::Addr;
+
+    fn back(message: &SerfMessage) -> SerfMessage {
+        SerfMessage::decode(&message.encode()).unwrap()
+    }
+
+    #[test]
+    fn the_ring_has_every_slot_in_its_place() {
+        let slot = |ltime| Slot { ltime, events: vec![PastEvent { name: Name::from("e"), payload: vec![1] }] };
+        let state = |slots: &[u64]| {
+            let events = Ring(slots.iter().map(|ltime| slot(*ltime)).collect());
+            SerfMessage::State(UserState { ltime: 3, events, left: vec![Name::from("l")], ..UserState::default() })
+        };
+        assert_eq!(state(&[]).encode().iter().filter(|byte| **byte == 0xc0).count(), 512);
+        assert_eq!(back(&state(&[511, 512, 700])), state(&[512, 700, 511]));
+        assert_eq!(back(&state(&[1, 513])), state(&[513]));
+        // Of those who have another ring, or none.
+        let SerfMessage::State(read) = SerfMessage::decode(b"\x02\x81\xa6Events\x93\xc0\x80\xc0").unwrap() else {
+            panic!()
+        };
+        assert_eq!(read.events.0, [Slot::default()]);
+        assert_eq!(SerfMessage::decode(b"\x02\x81\xa6Events\xc0"), Ok(SerfMessage::State(UserState::default())));
+    }
+
+    #[test]
+    fn a_filter_that_is_not_understood_matches_nobody() {
+        let filters = Filters(vec![
+            Filter::Nodes(vec![Name::from("a"), Name::from("b")]),
+            Filter::Tag { tag: Name::from("role"), expression: Name::from("d.*") },
+            Filter::Other(vec![7, 1]),
+            Filter::Other(vec![0, 0xc1]),
+            Filter::Other(Vec::new()),
+        ]);
+        let query = SerfMessage::Query(Query { filters, timeout: Duration::from_secs(2), ..Query::default() });
+        assert_eq!(back(&query), query);
+        let negative = SerfMessage::decode(b"\x04\x81\xa7Timeout\xff").unwrap();
+        assert_eq!(negative, SerfMessage::Query(Query::default()));
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let request = KeyRequest { key: b"secret".to_vec() };
+        let response = KeyResponse {
+            primary: Name::from("secret"),
+            keys: Some(vec![Name::from("secret")]),
+            ..KeyResponse::default()
+        };
+        assert!(!format!("{request:?} {response:?}").contains("secret"));
+        for message in [SerfMessage::KeyRequest(request), SerfMessage::KeyResponse(response)] {
+            assert_eq!(back(&message), message);
+        }
+        assert_eq!(SerfMessage::KeyRequest(KeyRequest::default()).encode(), b"\x07\x81\xa3Key\xa0");
+        assert_eq!(SerfMessage::decode(b"\x07\x81\xa3Key\xc0"), Ok(SerfMessage::KeyRequest(KeyRequest::default())));
+        assert_eq!(SerfMessage::decode(b"\x06\xc0"), Ok(SerfMessage::Conflict(None)));
+        assert_eq!(SerfMessage::Conflict(None).encode(), b"\x06\xc0");
+    }
+
+    #[test]
+    fn a_relay_carries_a_message_whole() {
+        let relay = Relay {
+            addr: Addr(vec![10, 0, 0, 1]),
+            port: 7946,
+            zone: Name::default(),
+            node: Name::from("a"),
+            message: vec![5, 0x80],
+        };
+        let message = SerfMessage::Relay(relay.clone());
+        assert_eq!(back(&message), message);
+        let empty = SerfMessage::Relay(Relay { message: Vec::new(), ..relay });
+        assert!(SerfMessage::decode(&empty.encode()).is_err());
+        assert!(SerfMessage::decode(b"\x0a\x80").is_err() && SerfMessage::decode(b"").is_err());
+    }
+}

@@ -187,3 +187,165 @@ fn opened(buffer: &mut Vec<u8>, layers: &Layers<'_>) -> Result<Option<Vec<u8>>, 
         _ => Err(Refusal::Key),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Incoming;
+    use crate::gossip::Name;
+    use crate::gossip::dice::tests::Seeded;
+    use crate::gossip::wire::crypt::{Key, Keyring};
+    use crate::gossip::wire::layers::{Layers, Refusal};
+    use crate::gossip::wire::lzw;
+    use crate::gossip::wire::message::{Ack, Addr, Ping, VSN};
+    use crate::gossip::wire::pack::Malformed;
+    use crate::gossip::wire::push_pull::{NodeState, PushPull, State};
+    use crate::gossip::wire::stream::{Reply, Request};
+
+    const PLAIN: Layers<'_> = Layers { label: &[], keyring: None, compress: false };
+
+    fn ring(byte: u8) -> Keyring {
+        Keyring::new(Key::new(&[byte; 16]).unwrap()).unwrap()
+    }
+
+    fn state(nodes: u32) -> PushPull {
+        let node = |number: u32| NodeState {
+            name: Name::from(format!("node{number}").as_str()),
+            addr: Addr(vec![10, 0, 0, number as u8]),
+            port: 7946,
+            meta: vec![0xff, 0x80],
+            incarnation: number,
+            state: State::from(number as u8 % 5),
+            vsn: VSN.to_vec(),
+        };
+        PushPull { join: true, nodes: (0..nodes).map(node).collect(), user: vec![2; 586] }
+    }
+
+    fn requests() -> Vec<Request> {
+        let ping = Ping { seq: 7, node: Name::from("b"), source: None };
+        let states = [0, 3, 200].map(|nodes| Request::PushPull(state(nodes)));
+        let bare = PushPull { user: Vec::new(), ..state(1) };
+        let others =
+            [Request::Ping(ping), Request::PushPull(bare), Request::User(vec![9; 5]), Request::User(Vec::new())];
+        states.into_iter().chain(others).collect()
+    }
+
+    fn fed(stream: &[u8], size: usize, layers: &Layers<'_>) -> Result<Option<Request>, Refusal> {
+        let mut incoming = Incoming::<Request>::new();
+        for piece in stream.chunks(size) {
+            if let Some(request) = incoming.feed(piece, layers)? {
+                return Ok(Some(request));
+            }
+            assert!(incoming.held() <= 64 * 1024 + 3 * stream.len() + 10 * 200 * 120);
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn it_comes_as_it_went_however_it_is_cut() {
+        let ring = ring(1);
+        for bits in 0..8 {
+            let layers = Layers {
+                label: if bits & 1 == 0 { b"" } else { b"blue" },
+                keyring: (bits & 2 != 0).then_some(&ring),
+                compress: bits & 4 != 0,
+            };
+            for request in requests() {
+                let stream = request.encode(&layers, &mut Seeded(bits));
+                for size in [1, 2, 3, 7, 1000, stream.len()] {
+                    assert_eq!(fed(&stream, size, &layers), Ok(Some(request.clone())), "{bits} {size}");
+                }
+                let cuts = (0..stream.len()).step_by(1 + stream.len() / 500);
+                cuts.for_each(|cut| assert_eq!(fed(&stream[..cut], 64, &layers), Ok(None), "{cut}"));
+                let longer = [stream.as_slice(), b"more"].concat();
+                assert_eq!(fed(&longer, 1000, &layers), Ok(Some(request.clone())));
+            }
+        }
+    }
+
+    #[test]
+    fn replies_come_too() {
+        let told = "Remote state is encrypted and encryption is not configured";
+        for reply in
+            [Reply::Ack(Ack { seq: 8, payload: Vec::new() }), Reply::PushPull(state(2)), Reply::Error(Name::from(told))]
+        {
+            let stream = reply.encode(&PLAIN, &mut Seeded(1));
+            assert_eq!(Incoming::<Reply>::new().feed(&stream, &PLAIN), Ok(Some(reply)));
+        }
+    }
+
+    #[test]
+    fn each_side_takes_what_belongs_to_it() {
+        let wrong = Err(Refusal::Malformed(Malformed("a type of message that does not belong here")));
+        let ack = Reply::Ack(Ack::default()).encode(&PLAIN, &mut Seeded(1));
+        assert_eq!(Incoming::<Request>::new().feed(&ack, &PLAIN), wrong);
+        for kind in 0..=255 {
+            if ![0, 6, 8, 9, 10, 244].contains(&kind) {
+                assert_eq!(Incoming::<Request>::new().feed(&[kind], &PLAIN), wrong);
+            }
+        }
+        // Nothing is compressed twice.
+        let twice = lzw::compressed(&lzw::compressed(&ack).unwrap()).unwrap();
+        assert!(matches!(Incoming::<Reply>::new().feed(&twice, &PLAIN), Err(Refusal::Malformed(_))));
+    }
+
+    #[test]
+    fn who_has_another_key_is_told_what_memberlist_says() {
+        let (ours, theirs) = (ring(1), ring(2));
+        let (keyed, foreign) = (Layers { keyring: Some(&ours), ..PLAIN }, Layers { keyring: Some(&theirs), ..PLAIN });
+        let request = Request::Ping(Ping::default());
+        let sent = |layers: &Layers<'_>| request.encode(layers, &mut Seeded(1));
+        assert_eq!(fed(&sent(&PLAIN), 1, &keyed), Err(Refusal::Plain));
+        assert_eq!(fed(&sent(&keyed), 1, &PLAIN), Err(Refusal::Encrypted));
+        assert_eq!(fed(&sent(&foreign), 1, &keyed), Err(Refusal::Key));
+        assert!(Refusal::Plain.answer().is_some_and(|told| told.ends_with("is not encrypted")));
+        assert!(Refusal::Encrypted.answer().is_some_and(|told| told.ends_with("is not configured")));
+        assert_eq!(Refusal::Key.answer(), None);
+        let labelled = Layers { label: b"blue", ..PLAIN };
+        assert_eq!(fed(&sent(&labelled), 1, &PLAIN), Err(Refusal::Label));
+        assert_eq!(fed(&sent(&PLAIN), 1, &labelled), Err(Refusal::Label));
+        // The length is sealed in.
+        let mut longer = sent(&keyed);
+        longer[4] += 1;
+        longer.push(0);
+        assert_eq!(fed(&longer, 100, &keyed), Err(Refusal::Key));
+    }
+
+    #[test]
+    fn what_is_announced_is_not_waited_for_if_it_is_too_much() {
+        let ours = ring(1);
+        let keyed = Layers { keyring: Some(&ours), ..PLAIN };
+        let long = Err(Refusal::Malformed(Malformed("a stream that is too long")));
+        assert_eq!(fed(b"\x0a\x01\x40\0\x01", 1, &keyed), long);
+        assert_eq!(fed(b"\x0a\x01\x40\0\0", 1, &keyed), Ok(None));
+        assert!(fed(b"\x0a\0\0\0\x1c", 1, &keyed).is_err());
+        assert_eq!(fed(b"\x09\x82\xa4Algo\0\xa3Buf\xdb\x01\x40\0\0", 1, &PLAIN), long);
+        assert_eq!(fed(b"\x09\xdf\xff\xff\xff\xff", 1, &PLAIN), long);
+        for stream in [
+            &b"\x06\x81\xa5Nodes\xcd\x40\x01"[..],
+            b"\x06\x81\xa5Nodes\xff",
+            b"\x06\x81\xacUserStateLen\xce\x01\x40\0\x01",
+            b"\x06\x81\xacUserStateLen\xff",
+            b"\x06\xdf\xff\xff\xff\xff",
+            b"\x06\x81\xa5Nodes\x01\x81\xa4Name\xdb\0\x02\0\0",
+            b"\x00\xdb\x00\x02\0\0",
+            b"\x08\x81\xaaUserMsgLen\xce\xff\xff\xff\xff",
+        ] {
+            assert!(matches!(fed(stream, 1, &PLAIN), Err(Refusal::Malformed(_))), "{stream:x?}");
+        }
+    }
+
+    #[test]
+    fn bombs_do_not_go_off() {
+        let bomb =
+            lzw::compressed(&[b"\x08\x81\xaaUserMsgLen\xce\0\xff\xff\xff".to_vec(), vec![0; 0xff_ffff]].concat());
+        let bomb = bomb.unwrap();
+        assert!(bomb.len() < 16_000);
+        let mut incoming = Incoming::<Request>::new();
+        assert!(incoming.feed(&bomb, &PLAIN).is_err());
+        assert!(incoming.held() < 3 << 20, "{}", incoming.held());
+        // Nodes of one byte.
+        let nodes = [b"\x06\x81\xa5Nodes\xcd\x40\0".to_vec(), vec![0x80; 16_384]].concat();
+        let Ok(Some(Request::PushPull(state))) = fed(&nodes, 100_000, &PLAIN) else { panic!() };
+        assert_eq!(state.nodes.len(), 16_384);
+    }
+}
