@@ -1,6 +1,10 @@
 //! What is thrown at with any bytes, and what must hold whatever they are. tests/properties throws with proptest, which makes
 //! what fails small; tests/fuzz with libFuzzer, which follows the branches.
 
+#[cfg(feature = "gossip")]
+#[path = "wire.rs"]
+mod wire;
+
 use std::time::Duration;
 
 use clusteros_init::control::{calendar, line, request, systemd};
@@ -25,6 +29,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("snapshot", snapshot),
     ("values", values),
     ("lines", lines),
+    #[cfg(feature = "gossip")]
+    ("packets", wire::packets),
+    #[cfg(feature = "gossip")]
+    ("streams", wire::streams),
 ];
 
 /// The reader of the table: files between zero bytes. It takes a table whole, or says what is wrong and where.
