@@ -18,7 +18,7 @@ pub enum Value {
 impl Value {
     pub fn of(bytes: &[u8]) -> Value {
         let mut rest = bytes;
-        let value = read(&mut rest);
+        let value = read(&mut rest).expect("a whole object");
         assert!(rest.is_empty(), "more than one object");
         value
     }
@@ -85,57 +85,63 @@ impl Value {
     }
 }
 
-/// The bytes of each object.
+/// The bytes of each object that has come whole.
 pub fn split(bytes: &[u8]) -> Vec<Vec<u8>> {
     let mut rest = bytes;
     let mut all = Vec::new();
-    while !rest.is_empty() {
+    loop {
         let before = rest;
-        read(&mut rest);
+        if rest.is_empty() || read(&mut rest).is_none() {
+            return all;
+        }
         all.push(before[..before.len() - rest.len()].to_vec());
     }
-    all
 }
 
-fn take<'a>(rest: &mut &'a [u8], count: usize) -> &'a [u8] {
-    let (taken, left) = rest.split_at(count);
+fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+    let (taken, left) = rest.split_at_checked(count)?;
     *rest = left;
-    taken
+    Some(taken)
 }
 
-fn number(rest: &mut &[u8], size: usize) -> usize {
-    take(rest, size).iter().fold(0, |number, byte| number << 8 | usize::from(*byte))
+fn number(rest: &mut &[u8], size: usize) -> Option<usize> {
+    Some(take(rest, size)?.iter().fold(0, |number, byte| number << 8 | usize::from(*byte)))
 }
 
-fn read(rest: &mut &[u8]) -> Value {
-    let first = take(rest, 1)[0];
-    let text = |rest: &mut &[u8], count| Value::Text(take(rest, count).to_vec());
-    let bytes = |rest: &mut &[u8], count| Value::Bytes(take(rest, count).to_vec());
-    let list = |rest: &mut &[u8], count| Value::List((0..count).map(|_| read(rest)).collect());
-    let map = |rest: &mut &[u8], count| Value::Map((0..count).map(|_| (read(rest), read(rest))).collect());
+fn list(rest: &mut &[u8], count: usize) -> Option<Value> {
+    (0..count).map(|_| read(rest)).collect::<Option<_>>().map(Value::List)
+}
+
+fn map(rest: &mut &[u8], count: usize) -> Option<Value> {
+    (0..count).map(|_| Some((read(rest)?, read(rest)?))).collect::<Option<_>>().map(Value::Map)
+}
+
+fn read(rest: &mut &[u8]) -> Option<Value> {
+    let first = take(rest, 1)?[0];
+    let text = |rest: &mut &[u8], count| take(rest, count).map(|bytes| Value::Text(bytes.to_vec()));
     match first {
-        0x00..=0x7f => Value::Number(first.into()),
+        0x00..=0x7f => Some(Value::Number(first.into())),
         0x80..=0x8f => map(rest, usize::from(first & 15)),
         0x90..=0x9f => list(rest, usize::from(first & 15)),
         0xa0..=0xbf => text(rest, usize::from(first & 31)),
-        0xc0 => Value::Nil,
-        0xc2 | 0xc3 => Value::Bool(first == 0xc3),
+        0xc0 => Some(Value::Nil),
+        0xc2 | 0xc3 => Some(Value::Bool(first == 0xc3)),
         0xc4..=0xc6 => {
-            let count = number(rest, 1 << (first - 0xc4));
-            bytes(rest, count)
+            let count = number(rest, 1 << (first - 0xc4))?;
+            take(rest, count).map(|bytes| Value::Bytes(bytes.to_vec()))
         }
-        0xcb => Value::Float(f64::from_be_bytes(take(rest, 8).try_into().expect("eight"))),
-        0xcc..=0xcf => Value::Number(number(rest, 1 << (first - 0xcc)) as u64),
+        0xcb => Some(Value::Float(f64::from_be_bytes(take(rest, 8)?.try_into().expect("eight")))),
+        0xcc..=0xcf => Some(Value::Number(number(rest, 1 << (first - 0xcc))? as u64)),
         0xd9..=0xdb => {
-            let count = number(rest, 1 << (first - 0xd9));
+            let count = number(rest, 1 << (first - 0xd9))?;
             text(rest, count)
         }
         0xdc | 0xdd => {
-            let count = number(rest, 2 << (first - 0xdc));
+            let count = number(rest, 2 << (first - 0xdc))?;
             list(rest, count)
         }
         0xde | 0xdf => {
-            let count = number(rest, 2 << (first - 0xde));
+            let count = number(rest, 2 << (first - 0xde))?;
             map(rest, count)
         }
         other => panic!("{other:#x}"),

@@ -1,0 +1,195 @@
+//! Agents on loopback: `gossipd` and `serf agent`, with the same configuration files, ended with the test.
+//!
+//! With `UNDER_TEST=serf` each of ours is a `serf agent`, too: what is asked for is the protocol, not us.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use crate::client;
+use crate::kit::{kill, wait_until};
+
+/// Long enough for a failure to be found on a machine that does other things.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+/// Why there is no serf here.
+pub fn no_serf() -> Option<&'static str> {
+    let found = Command::new("serf").arg("version").output();
+    if found.is_ok_and(|output| output.status.success()) { None } else { Some("no serf(1)") }
+}
+
+/// What an agent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Ours,
+    Serf,
+}
+
+/// An agent while it runs.
+pub struct Agent {
+    pub name: String,
+    pub gossip: String,
+    pub rpc: String,
+    pub program: Program,
+    file: PathBuf,
+    child: Option<Child>,
+}
+
+impl Agent {
+    /// Starts an agent. `change` has the last word on its configuration.
+    pub fn start(folder: &Path, program: Program, name: &str, change: impl FnOnce(&mut Json)) -> Agent {
+        let mut agent = Agent::prepare(folder, program, name, change);
+        agent.restart();
+        agent.wait();
+        agent
+    }
+
+    /// An agent that does not run yet.
+    pub fn prepare(folder: &Path, program: Program, name: &str, change: impl FnOnce(&mut Json)) -> Agent {
+        let (gossip, rpc) = (address(), address());
+        let mut configuration =
+            json!({ "node_name": name, "bind": gossip, "rpc_addr": rpc, "retry_interval": "1s", "log_level": "debug" });
+        change(&mut configuration);
+        let file = folder.join(format!("{name}-{}.json", rpc.replace(':', "-")));
+        fs::write(&file, configuration.to_string()).expect("a configuration");
+        Agent { name: name.to_owned(), gossip, rpc, program, file, child: None }
+    }
+
+    /// Changes its configuration, which it has yet to read again.
+    pub fn change(&self, change: impl FnOnce(&mut Json)) {
+        let text = fs::read_to_string(&self.file).expect("a configuration");
+        let mut configuration = serde_json::from_str(&text).expect("a configuration");
+        change(&mut configuration);
+        fs::write(&self.file, configuration.to_string()).expect("a configuration");
+    }
+
+    /// Starts it again with the same configuration.
+    pub fn restart(&mut self) {
+        self.kill();
+        let log = File::options().append(true).create(true).open(self.file.with_extension("log")).expect("a log");
+        let serf = self.program == Program::Serf || std::env::var_os("UNDER_TEST").is_some_and(|it| it == "serf");
+        let mut command = if serf { Command::new("serf") } else { Command::new(env!("CARGO_BIN_EXE_gossipd")) };
+        if serf {
+            command.arg("agent");
+        }
+        command.arg(format!("-config-file={}", self.file.display()));
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+        self.child = Some(command.spawn().expect("it starts"));
+    }
+
+    /// Waits until it answers.
+    pub fn wait(&self) {
+        wait_until(&format!("{} answers", self.name), LIMIT, || client::members(&self.rpc).is_some());
+    }
+
+    /// Kills it at once: the others are not told.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("a process of our own");
+            child.wait().expect("a process of our own");
+        }
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        kill(self.child.as_ref().expect("it runs").id().try_into().expect("a pid"), signal);
+    }
+
+    /// Waits for its end.
+    pub fn end(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("it runs");
+        let mut status = None;
+        wait_until(&format!("{} ends", self.name), LIMIT, || {
+            status = child.try_wait().expect("a process of our own");
+            status.is_some()
+        });
+        status.expect("it has ended")
+    }
+
+    /// What it said until now.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.file.with_extension("log")).unwrap_or_default()
+    }
+
+    /// What the command line of serf says when it asks this agent; the first word is the command.
+    pub fn try_ask(&self, words: &[&str]) -> (bool, String) {
+        let (command, rest) = words.split_first().expect("a command");
+        let output = Command::new("serf")
+            .arg(command)
+            .arg(format!("-rpc-addr={}", self.rpc))
+            .args(rest)
+            .output()
+            .expect("serf runs");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// The same, where it must work.
+    pub fn ask(&self, words: &[&str]) -> String {
+        let (well, text) = self.try_ask(words);
+        assert!(well, "{}: serf {words:?}: {text}\n{}", self.name, self.log());
+        text
+    }
+
+    /// Names and statuses, as this one sees them.
+    pub fn statuses(&self) -> BTreeMap<String, String> {
+        let members = client::members(&self.rpc).unwrap_or_default();
+        members.into_iter().map(|(name, member)| (name, member.status)).collect()
+    }
+
+    /// The tags of a member, as this one sees them.
+    pub fn tags(&self, name: &str) -> BTreeMap<String, String> {
+        client::members(&self.rpc).unwrap_or_default().remove(name).map(|member| member.tags).unwrap_or_default()
+    }
+
+    /// Waits until this one sees that.
+    pub fn sees(&self, name: &str, status: &str) {
+        let wanted = format!("{} sees {name} {status}", self.name);
+        wait_until(&wanted, LIMIT, || self.statuses().get(name).is_some_and(|seen| seen == status));
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("{} ({:?}):\n{}", self.name, self.program, self.log());
+        }
+    }
+}
+
+/// An address of this host whose port nobody has, neither for TCP nor for UDP.
+pub fn address() -> String {
+    for _ in 0..100 {
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = tcp.local_addr().expect("an address");
+        if UdpSocket::bind(address).is_ok() {
+            return address.to_string();
+        }
+    }
+    panic!("no free port")
+}
+
+/// Agents of these programs, all members of one cluster.
+pub fn cluster(folder: &Path, programs: &[Program], change: impl Fn(&mut Json)) -> Vec<Agent> {
+    let mut agents: Vec<Agent> = Vec::new();
+    for (at, program) in programs.iter().enumerate() {
+        let seed = agents.first().map(|agent| agent.gossip.clone());
+        let name = format!("{}{at}", if *program == Program::Ours { "ours" } else { "serf" });
+        agents.push(Agent::start(folder, *program, &name, |configuration| {
+            if let Some(seed) = seed {
+                configuration["retry_join"] = json!([seed]);
+            }
+            change(configuration);
+        }));
+    }
+    for agent in &agents {
+        agents.iter().for_each(|other| agent.sees(&other.name, "alive"));
+    }
+    agents
+}

@@ -1,0 +1,16 @@
+//! `gossipd` in clusters with real `serf agent`s, and asked by the `serf` command line.
+
+#[path = "../kit/mod.rs"]
+#[expect(dead_code, reason = "the rest is for the tests of PID 1")]
+mod kit;
+
+#[path = "../rpc/value.rs"]
+#[expect(dead_code, reason = "the rest is for the transcripts")]
+mod value;
+
+mod client;
+mod cluster;
+mod conflicts;
+mod keys;
+mod life;
+mod process;
