@@ -143,7 +143,7 @@ rung_style() {
 rung_unit() { tests --lib -- --nocapture; }
 
 # Tests that need nothing of the host, beside the simulation.
-pure=(machine properties table)
+pure=(machine node properties rpc table wire)
 
 rung_sim() {
     local name arguments=()
@@ -171,14 +171,14 @@ rung_build() {
     one pid1-alone cargo build --locked --no-default-features --bin clusteros-init
     one release cargo build --locked --release --bins
     local bin
-    for bin in clusteros-init logd initctl node-agent; do
+    for bin in clusteros-init logd initctl gossipd node-agent; do
         one "static-$bin" is_static "$release/$bin"
         one "stripped-$bin" is_stripped "$release/$bin"
     done
     one own-start starts_with_its_own
     script tests/footprint.sh "$release"
     script tests/readme.sh "$release"
-    (cd "$release" && stat --format 'size %n %s bytes' clusteros-init logd initctl node-agent)
+    (cd "$release" && stat --format 'size %n %s bytes' clusteros-init logd initctl gossipd node-agent)
 }
 
 # A program that names no interpreter and no library runs in an empty image.

@@ -2,6 +2,9 @@
 //! what fails small; tests/fuzz with libFuzzer, which follows the branches.
 
 #[cfg(feature = "gossip")]
+#[path = "node.rs"]
+mod node;
+#[cfg(feature = "gossip")]
 #[path = "wire.rs"]
 mod wire;
 
@@ -33,6 +36,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("packets", wire::packets),
     #[cfg(feature = "gossip")]
     ("streams", wire::streams),
+    #[cfg(feature = "gossip")]
+    ("clients", node::clients),
+    #[cfg(feature = "gossip")]
+    ("nodes", node::nodes),
 ];
 
 /// The reader of the table: files between zero bytes. It takes a table whole, or says what is wrong and where.

@@ -29,11 +29,11 @@ use self::seeds::Seeds;
 use super::rpc::{Level, Line, Secret, Session};
 use super::serf::{self, Output, Past, Serf};
 use super::swim::{self, Local, Profile, Swim, Warning};
-use super::wire::Layers;
 use super::wire::crypt::Keyring;
 use super::wire::message::Message;
 use super::wire::packet;
 use super::wire::tags::Tags;
+use super::wire::{Layers, Refusal};
 use super::{Dice, Name};
 use crate::unit::Time;
 use swim::Event as swim_event;
@@ -265,7 +265,7 @@ impl Node {
         let layers = Layers { label: &[], keyring: self.keyring.as_ref(), compress: self.compress };
         let packet = match packet::decode(bytes, &layers) {
             Ok(packet) => packet,
-            Err(refusal) => return self.refuse(now, "Packet refused", Some(from), &refusal.to_string()),
+            Err(refusal) => return self.refuse(now, kind(refusal), Some(from), &refusal.to_string()),
         };
         for message in packet.messages {
             self.swim.handle(now, swim_event::Message { from, message }, dice, &mut self.serf);
@@ -366,6 +366,17 @@ fn called(event: &serf::Event) -> String {
         serf::Event::Members { kind, .. } => kind.word().to_owned(),
         serf::Event::User { name, .. } => format!("user-event: {name}"),
         serf::Event::Query { name, .. } => format!("query: {name}"),
+    }
+}
+
+/// Packets that are refused are counted apart, so that one kind does not hide another.
+fn kind(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Label => "Packet of another cluster refused",
+        Refusal::Plain => "Plain packet refused",
+        Refusal::Encrypted => "Encrypted packet refused",
+        Refusal::Key => "Packet of another key refused",
+        Refusal::Checksum | Refusal::Malformed(_) => "Broken packet refused",
     }
 }
 

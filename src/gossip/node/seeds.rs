@@ -9,6 +9,9 @@ use super::peer::Purpose;
 use crate::gossip::rpc::{Answer, Level};
 use crate::unit::Time;
 
+/// Nodes that start together miss each other by little: the first pause is this, each later one twice that before, up to the one
+/// that was set.
+const SHORTEST: Duration = Duration::from_millis(250);
 /// A node that found nobody but itself tries again after this at the latest.
 const SLOWEST: Duration = Duration::from_secs(5 * 60);
 
@@ -50,10 +53,11 @@ impl Node {
         if self.seeds.tries > 0 && !self.is_alone() {
             // Nothing to do, as long as somebody is there: look again later.
             self.seeds.patience = self.seeds.interval;
+            self.seeds.tries = 1;
             self.seeds.due = Some(now + SLOWEST.max(self.seeds.interval));
             return;
         }
-        self.seeds.tries += 1;
+        self.seeds.tries = self.seeds.tries.saturating_add(1);
         let (targets, replay) = (self.seeds.targets.clone(), self.seeds.replay);
         self.join(now, Origin::Seeds, &targets, replay);
     }
@@ -120,7 +124,9 @@ impl Node {
                 self.log(Level::Err, "agent: maximum retry join attempts made, exiting".to_owned());
                 return self.exit(false);
             }
-            seeds.interval
+            let doublings = u32::try_from(seeds.tries.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+            // Who counts tries means pauses of that length.
+            if seeds.max > 0 { seeds.interval } else { seeds.interval.min(SHORTEST * 2_u32.pow(doublings)) }
         } else {
             // Perhaps that was this node itself.
             seeds.patience = (seeds.patience * 2).min(SLOWEST.max(seeds.interval));

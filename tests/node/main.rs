@@ -1,0 +1,146 @@
+//! Whole nodes in a network in memory, on a clock of their own.
+
+mod world;
+
+use std::time::Duration;
+
+use clusteros_init::gossip::Dice;
+use clusteros_init::gossip::node::{Event, PEERS, Setup};
+use clusteros_init::gossip::serf::Status;
+use world::{Seeded, World, address, keyring, name};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// `count` nodes that all start at once, with the first as the seed of all.
+fn cluster(world: &mut World, count: usize, change: impl Fn(&mut Setup)) {
+    for _ in 0..count {
+        world.start(|setup| {
+            setup.seeds = vec!["10.0.0.0".to_owned()];
+            change(setup);
+        });
+    }
+    let took = world.until("all see all", MINUTE, |world| world.all_see(0..count, Status::Alive));
+    assert!(took < Duration::from_secs(2), "{count} nodes took {took:?}");
+}
+
+#[test]
+fn a_life_from_join_to_leave_with_and_without_a_key() {
+    for (seed, loss, encrypted) in [(1, 0, false), (2, 0, true), (3, 20, true)] {
+        let mut world = World::new(seed);
+        let change = |setup: &mut Setup| {
+            setup.keyring = encrypted.then(|| keyring(7));
+            setup.serf.encrypted = encrypted;
+        };
+        cluster(&mut world, 5, change);
+        world.loss = loss;
+        world.run(10 * MINUTE);
+        assert!(world.all_see(0..5, Status::Alive), "{loss} % loss");
+
+        world.kill(4);
+        let took = world.until("a failure is seen", MINUTE, |world| world.all_see(4..5, Status::Failed));
+        assert!(took < Duration::from_secs(if loss == 0 { 10 } else { 40 }), "{took:?}");
+        world.restart(4, |setup| {
+            setup.seeds = vec!["10.0.0.1".to_owned()];
+            change(setup);
+        });
+        world.until("it is back", MINUTE, |world| world.all_see(0..5, Status::Alive));
+
+        let client = world.client(3);
+        world.say(3, client, b"\x82\xa7Command\xa5leave\xa3Seq\x02");
+        let took = world.until("it has left", MINUTE, |world| world.hosts[3].exit == Some(true));
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        assert!(world.told(3, client).ends_with(b"\x82\xa5Error\xa0\xa3Seq\x02"));
+        world.kill(3);
+        world.until("the leave is seen", MINUTE, |world| world.all_see(3..4, Status::Left));
+    }
+}
+
+#[test]
+fn a_seed_that_comes_late_and_one_that_is_lost_are_found() {
+    let mut world = World::new(5);
+    world.start(|_| {});
+    world.kill(0);
+    world.start(|setup| setup.seeds = vec!["10.0.0.0".to_owned()]);
+    world.run(10 * MINUTE);
+    world.restart(0, |_| {});
+    world.until("it is joined", Duration::from_secs(31), |world| world.all_see(0..2, Status::Alive));
+    // It comes back as if it had never been there, and knows nobody.
+    world.kill(0);
+    world.until("it failed", MINUTE, |world| world.status(1, 0) == Some(Status::Failed));
+    world.run(3 * MINUTE);
+    world.restart(0, |_| {});
+    world.until("it is joined again", Duration::from_secs(61), |world| world.all_see(0..2, Status::Alive));
+}
+
+#[test]
+fn a_join_at_the_start_that_fails_ends_the_node() {
+    let mut world = World::new(6);
+    world.start(|setup| setup.join = vec!["10.0.0.9".to_owned(), "nowhere".to_owned()]);
+    world.until("it ends", MINUTE, |world| world.hosts[0].exit == Some(false));
+    let log = world.hosts[0].log.join("\n");
+    assert!(log.contains("Failed to join 10.0.0.9: dial tcp 10.0.0.9:7946: connection refused"), "{log}");
+    assert!(log.contains("Failed to resolve nowhere: lookup nowhere: no such host"), "{log}");
+}
+
+#[test]
+fn a_flood_of_garbage_changes_nothing_and_is_answered_by_nothing() {
+    for encrypted in [false, true] {
+        let mut world = World::new(7);
+        cluster(&mut world, 3, |setup| {
+            setup.keyring = encrypted.then(|| keyring(7));
+            setup.serf.encrypted = encrypted;
+        });
+        world.run(MINUTE);
+        let (sent, lines) = (world.hosts[0].sent, world.hosts[0].log.len());
+        let mut dice = Seeded(8);
+        for _ in 0..20_000 {
+            let mut bytes = vec![0; dice.below(1500)];
+            dice.fill(&mut bytes);
+            world.handle(0, Event::Datagram { from: address(99), bytes: &bytes });
+        }
+        let said = world.hosts[0].log.len() - lines;
+        assert!(said <= 8, "{said}: {:?}", &world.hosts[0].log[lines..]);
+        if encrypted {
+            assert_eq!(world.hosts[0].sent, sent);
+            assert_eq!(
+                said,
+                4,
+                "plain, broken, of another key, of another cluster: {:?}",
+                &world.hosts[0].log[lines..]
+            );
+        }
+        world.run(MINUTE);
+        assert!(world.all_see(0..3, Status::Alive));
+    }
+}
+
+#[test]
+fn connections_that_say_nothing_end() {
+    let mut world = World::new(9);
+    world.start(|_| {});
+    let node = world.hosts[0].node.as_mut().expect("it runs");
+    let links: Vec<_> = (0..PEERS + 9).map(|_| node.accept(world.now, address(5))).collect();
+    assert_eq!(links.iter().flatten().count(), PEERS);
+    world.run(Duration::from_secs(11));
+    let node = world.hosts[0].node.as_mut().expect("it runs");
+    assert!(links.iter().flatten().all(|link| node.is_over(*link)));
+    assert!(node.accept(world.now, address(5)).is_some());
+}
+
+#[test]
+fn a_client_that_asks_all_at_once_is_answered_in_order() {
+    let mut world = World::new(10);
+    world.start(|_| {});
+    let client = world.client(0);
+    let mut bytes = Vec::new();
+    for _ in 0..20_000 {
+        bytes.extend(b"\x82\xa7Command\xa4join\xa3Seq\x02\x82\xa8Existing\x91\xa1:\xa6Replay\xc2");
+    }
+    bytes.extend(b"\x82\xa7Command\xa5stats\xa3Seq\x03");
+    world.say(0, client, &bytes);
+    world.run(MINUTE);
+    let told = world.told(0, client);
+    assert!(told.windows(4).filter(|window| window == b"\xa3Num").count() == 20_000);
+    assert!(told.windows(12).any(|window| window == b"health_score"));
+    assert!(told.windows(name(0).bytes().len()).any(|window| window == name(0).bytes()));
+}
