@@ -81,10 +81,15 @@ pub fn nodes(bytes: &[u8]) {
             _ => {}
         }
         drain(&mut node, &mut dice, now, &mut links);
-        node.handle(now, Event::Tick, &mut dice);
-        drain(&mut node, &mut dice, now, &mut links);
-        links.iter().for_each(|link| take(&mut node, *link));
-        assert!(node.deadline().is_none_or(|due| due > now), "it would be asked again at once");
+        // After a long time what begins may be over already.
+        let mut ticks = 0;
+        while ticks == 0 || node.deadline().is_some_and(|due| due <= now) {
+            node.handle(now, Event::Tick, &mut dice);
+            drain(&mut node, &mut dice, now, &mut links);
+            links.iter().for_each(|link| take(&mut node, *link));
+            ticks += 1;
+            assert!(ticks < 5, "it would be asked again and again");
+        }
     }
     assert!(node.serf().member(node.name()).is_some(), "a node is a member of its own cluster");
 }
