@@ -75,7 +75,8 @@ struct Running {
     query: Option<u64>,
     child: Child,
     input: Option<(ChildStdin, Vec<u8>)>,
-    reader: PipeReader,
+    /// Nothing once the other end is closed: it would be found readable again and again.
+    reader: Option<PipeReader>,
     output: Vec<u8>,
 }
 
@@ -121,7 +122,7 @@ impl Scripts {
     /// What is waited for: to be readable, to be writable.
     pub fn fds(&self) -> (Option<RawFd>, Option<RawFd>) {
         let Some(running) = &self.running else { return (None, None) };
-        (Some(running.reader.as_raw_fd()), running.input.as_ref().map(|(pipe, _)| pipe.as_raw_fd()))
+        (running.reader.as_ref().map(AsRawFd::as_raw_fd), running.input.as_ref().map(|(pipe, _)| pipe.as_raw_fd()))
     }
 
     /// Reads, writes, reaps and starts what can be.
@@ -186,15 +187,16 @@ impl Running {
 
     fn drain(&mut self) {
         let mut bytes = [0; 4096];
-        loop {
-            match self.reader.read(&mut bytes) {
+        while let Some(reader) = &mut self.reader {
+            match reader.read(&mut bytes) {
                 Ok(count @ 1..) => {
                     self.output.extend_from_slice(bytes.get(..count).unwrap_or_default());
                     let excess = self.output.len().saturating_sub(OUTPUT);
                     self.output.drain(..excess);
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Ok(0) | Err(_) => return,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                Ok(0) | Err(_) => self.reader = None,
             }
         }
     }
@@ -214,7 +216,7 @@ fn start(own: &Own, job: &Job) -> io::Result<Running> {
         }
         None => None,
     };
-    Ok(Running { command: job.command.clone(), query: None, child, input, reader, output: Vec::new() })
+    Ok(Running { command: job.command.clone(), query: None, child, input, reader: Some(reader), output: Vec::new() })
 }
 
 fn nonblocking(fd: &impl AsFd) -> io::Result<()> {

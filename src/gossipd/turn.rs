@@ -141,7 +141,10 @@ impl Turn {
     pub fn run(&mut self) -> ExitCode {
         loop {
             self.tell(Event::Tick);
-            self.write();
+            // Who takes what was said to him may have asked for more.
+            while self.write() {
+                self.tell(Event::Tick);
+            }
             let now = now();
             if self.grace.is_some_and(|until| until <= now) {
                 self.log(Level::Err, "agent: Graceful leave timed out, quitting");
@@ -175,31 +178,41 @@ impl Turn {
         }
     }
 
-    /// Writes what is taken on every connection, and closes what is over.
-    fn write(&mut self) {
+    /// Writes what is taken on every connection, and closes what is over. Whether anything was written.
+    fn write(&mut self) -> bool {
         let links: Vec<_> = self.connections.keys().copied().collect();
+        let mut wrote = false;
         for link in links {
-            self.write_to(link);
+            wrote |= self.write_to(link);
         }
         self.settle();
+        wrote
     }
 
-    fn write_to(&mut self, link: Link) {
+    fn write_to(&mut self, link: Link) -> bool {
+        let mut wrote = false;
         while let Some(connection) = self.connections.get(&link).filter(|connection| !connection.connecting) {
             let output = self.outfit.node.output(link);
             if output.is_empty() {
                 if self.outfit.node.is_over(link) {
                     self.gone(link, None);
                 }
-                return;
+                return wrote;
             }
             match connection.stream.write(output) {
-                Ok(count) => self.outfit.node.wrote(link, count),
+                Ok(count) => {
+                    wrote = true;
+                    self.outfit.node.wrote(link, count);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(error) => return self.gone(link, Some(&error)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return wrote,
+                Err(error) => {
+                    self.gone(link, Some(&error));
+                    return wrote;
+                }
             }
         }
+        wrote
     }
 
     fn watch(&mut self, now: Time) -> Watched {
@@ -243,7 +256,13 @@ impl Turn {
         for (link, number) in &watched.connections {
             match self.wait.found(*number) {
                 (false, false) => {}
-                found => self.hear(*link, found),
+                found => {
+                    self.hear(*link, found);
+                    // One that is not read would be found broken again at once.
+                    if self.wait.broken(*number) && !self.outfit.node.is_hungry(*link) {
+                        self.gone(*link, None);
+                    }
+                }
             }
         }
         if watched.tcp.is_some_and(|number| came(&self.wait, number)) {

@@ -29,10 +29,16 @@ impl Wait {
         self.slots.len() - 1
     }
 
+    /// Whether what [`Wait::watch`] called `number` was found broken, or ended on both sides.
+    pub fn broken(&self, number: usize) -> bool {
+        let found = self.slots.get(number).map_or(0, |slot| slot.revents);
+        found & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0
+    }
+
     /// Whether what [`Wait::watch`] called `number` was found readable, and writable; ended or broken is both.
     pub fn found(&self, number: usize) -> (bool, bool) {
         let found = self.slots.get(number).map_or(0, |slot| slot.revents);
-        let broken = found & (libc::POLLERR | libc::POLLHUP | libc::POLLNVAL) != 0;
+        let broken = self.broken(number);
         (broken || found & libc::POLLIN != 0, broken || found & libc::POLLOUT != 0)
     }
 
