@@ -35,7 +35,7 @@ use self::signals::Signals;
 use self::sockets::Clients;
 use self::turn::{Outfit, Reloaded, Turn};
 use crate::gossip::Name;
-use crate::gossip::node::{Node, Setup};
+use crate::gossip::node::{Event, Node, Setup};
 use crate::gossip::rpc::{Level, Secret};
 use crate::gossip::serf::{Config, Past};
 use crate::gossip::swim;
@@ -132,13 +132,18 @@ fn start(settings: Settings, arguments: Vec<OsString>) -> Result<Turn, Failure> 
     let own = Own { name: Name::from(name.as_str()), tags };
     let setup = setup(&settings, &own, advertised, keyring, &scripts);
     let mut dice = Kernel::new();
-    let node = Node::new(setup, past, turn::now(), &mut dice)
+    let mut node = Node::new(setup, past, turn::now(), &mut dice)
         .map_err(|refusal| configured(format!("unable to start: {refusal}")))?;
     let resolver = Resolver::new().map_err(|error| wanting(format!("unable to start: {}", reason(&error))))?;
-    journal.write(Level::Info, "agent: Serf agent starting");
-    journal.write(Level::Info, &format!("agent: {name} {advertised}, RPC {}", settings.rpc_addr));
+    let mut lines = vec![
+        journal.write(Level::Info, "agent: Serf agent starting"),
+        journal.write(Level::Info, &format!("agent: {name} {advertised}, RPC {}", settings.rpc_addr)),
+    ];
     if let Err(error) = ready::notify(&format!("READY=1\nSTATUS=member {name} at {advertised}")) {
-        journal.write(Level::Warn, &format!("agent: unable to notify the supervisor: {}", reason(&error)));
+        lines.push(journal.write(Level::Warn, &format!("agent: unable to notify the supervisor: {}", reason(&error))));
+    }
+    for line in lines {
+        node.handle(turn::now(), Event::Said(line), &mut dice);
     }
     let mut running = Scripts::default();
     running.set(scripts);

@@ -78,7 +78,7 @@ fn a_join_at_the_start_that_fails_ends_the_node() {
     world.start(|setup| setup.join = vec!["10.0.0.9".to_owned(), "nowhere".to_owned()]);
     world.until("it ends", MINUTE, |world| world.hosts[0].exit == Some(false));
     let log = world.hosts[0].log.join("\n");
-    assert!(log.contains("Failed to join 10.0.0.9: dial tcp 10.0.0.9:7946: connection refused"), "{log}");
+    assert!(log.contains("Failed to join 10.0.0.9: dial tcp 10.0.0.9:7946: connect: connection refused"), "{log}");
     assert!(log.contains("Failed to resolve nowhere: lookup nowhere: no such host"), "{log}");
 }
 

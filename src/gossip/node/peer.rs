@@ -30,8 +30,10 @@ pub enum Side {
     Ours {
         /// What it is for.
         purpose: Purpose,
-        /// What is sent.
+        /// What is sent, if it is not everything that is known by then.
         request: Option<Request>,
+        /// Whether the connection is there.
+        connected: bool,
         /// What comes.
         reply: Incoming<Reply>,
     },

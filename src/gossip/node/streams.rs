@@ -17,6 +17,8 @@ use crate::unit::Time;
 
 /// So many connections of others there are at once; memberlist's number for exchanges.
 pub const PEERS: usize = 128;
+/// Why a connection that took too long is closed.
+const LATE: &str = "i/o timeout";
 /// What all connections hold together, or a few bytes more: one whole state of 10,000 members is 3 MB.
 const HELD: usize = 64 << 20;
 
@@ -45,7 +47,7 @@ impl Node {
     ) {
         let link = self.link();
         let until = until.unwrap_or(now + self.profile.stream_timeout);
-        let side = Side::Ours { purpose, request, reply: Incoming::<Reply>::new() };
+        let side = Side::Ours { purpose, request, connected: false, reply: Incoming::<Reply>::new() };
         self.peers.insert(link, Peer::new(to, until, side));
         self.actions.push_back(Action::Connect { link, to });
     }
@@ -58,7 +60,8 @@ impl Node {
     /// A connection of ours is there: the request goes out. The state is taken at this moment.
     pub(super) fn connected(&mut self, link: Link, dice: &mut dyn Dice) {
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        let Side::Ours { purpose, request, .. } = &mut peer.side else { return };
+        let Side::Ours { purpose, request, connected, .. } = &mut peer.side else { return };
+        *connected = true;
         let join = matches!(purpose, Purpose::Join(_) | Purpose::Rejoin(_));
         let request = match request.take() {
             Some(request) => request,
@@ -76,7 +79,7 @@ impl Node {
         let from = peer.address;
         if held > HELD {
             self.refuse(now, "Too much at once", Some(from), "a stream is closed");
-            return self.drop_peer(now, link, "i/o timeout", dice);
+            return self.drop_peer(now, link, LATE, dice);
         }
         match &mut peer.side {
             Side::Theirs(incoming) => match incoming.feed(bytes, &layers) {
@@ -201,21 +204,21 @@ impl Node {
     /// A connection is gone before its time, or its time is over.
     pub(super) fn drop_peer(&mut self, now: Time, link: Link, why: &str, dice: &mut dyn Dice) {
         let Some(peer) = self.peers.get(&link) else { return };
-        let ours = matches!(peer.side, Side::Ours { .. });
-        if ours {
-            let unconnected = matches!(&peer.side, Side::Ours { reply, .. } if reply.held() == 0);
-            let text = if unconnected { format!("dial tcp {}: {why}", peer.address) } else { why.to_owned() };
-            self.ended(now, link, Err(text), dice);
-        } else {
-            self.finish(link);
-        }
+        // In Go's words, as clients know them.
+        let text = match &peer.side {
+            Side::Ours { connected: false, .. } if why == LATE => format!("dial tcp {}: {why}", peer.address),
+            Side::Ours { connected: false, .. } => format!("dial tcp {}: connect: {why}", peer.address),
+            Side::Ours { connected: true, .. } => why.to_owned(),
+            Side::Theirs(_) | Side::Neither => return self.finish(link),
+        };
+        self.ended(now, link, Err(text), dice);
     }
 
     /// Closes what took too long.
     pub(super) fn close_late(&mut self, now: Time, dice: &mut dyn Dice) {
         let late: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.until <= now).map(|(link, _)| *link).collect();
         for link in late {
-            self.drop_peer(now, link, "i/o timeout", dice);
+            self.drop_peer(now, link, LATE, dice);
         }
     }
 }
