@@ -128,6 +128,29 @@ fn connections_that_say_nothing_end() {
 }
 
 #[test]
+fn streams_of_strangers_take_little_together() {
+    let mut world = World::new(11);
+    world.start(|setup| {
+        setup.keyring = Some(keyring(7));
+        setup.serf.encrypted = true;
+    });
+    let now = world.now;
+    let node = world.hosts[0].node.as_mut().expect("it runs");
+    let links: Vec<_> = (0..PEERS).filter_map(|at| node.accept(now, address(at))).collect();
+    // Each announces 20 MB and sends 2 of them.
+    let chunk = vec![7; 64 << 10];
+    for link in &links {
+        world.handle(0, Event::Received { link: *link, bytes: b"\x0a\x01\x31\x2d\x00" });
+        (0..32).for_each(|_| world.handle(0, Event::Received { link: *link, bytes: &chunk }));
+    }
+    let node = world.hosts[0].node.as_ref().expect("it runs");
+    let open = links.iter().filter(|link| !node.is_over(**link)).count();
+    assert!((1..=9).contains(&open), "{open} of 2 MB");
+    let said = world.hosts[0].log.iter().filter(|line| line.contains("Too much at once")).count();
+    assert_eq!(said, 1);
+}
+
+#[test]
 fn a_client_that_asks_all_at_once_is_answered_in_order() {
     let mut world = World::new(10);
     world.start(|_| {});

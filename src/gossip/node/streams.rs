@@ -20,7 +20,7 @@ pub const PEERS: usize = 128;
 /// Why a connection that took too long is closed.
 const LATE: &str = "i/o timeout";
 /// What all connections hold together, or a few bytes more: one whole state of 10,000 members is 3 MB.
-const HELD: usize = 64 << 20;
+const HELD: usize = 16 << 20;
 
 impl Node {
     /// A peer has connected. No link if there are too many: the connection is to be closed.
@@ -73,14 +73,9 @@ impl Node {
 
     /// Bytes came from a peer.
     pub(super) fn heard(&mut self, now: Time, link: Link, bytes: &[u8], dice: &mut dyn Dice) {
-        let held: usize = self.peers.values().map(Peer::held).sum();
+        self.make_room(now, dice);
         let layers = Layers { label: &[], keyring: self.keyring.as_ref(), compress: self.compress };
         let Some(peer) = self.peers.get_mut(&link) else { return };
-        let from = peer.address;
-        if held > HELD {
-            self.refuse(now, "Too much at once", Some(from), "a stream is closed");
-            return self.drop_peer(now, link, LATE, dice);
-        }
         match &mut peer.side {
             Side::Theirs(incoming) => match incoming.feed(bytes, &layers) {
                 Ok(None) => {}
@@ -93,6 +88,19 @@ impl Node {
                 Err(refusal) => self.drop_peer(now, link, &refusal.to_string(), dice),
             },
             Side::Neither => {}
+        }
+    }
+
+    /// Closes whoever holds most, if all together hold too much.
+    fn make_room(&mut self, now: Time, dice: &mut dyn Dice) {
+        let held: usize = self.peers.values().map(Peer::held).sum();
+        if held <= HELD {
+            return;
+        }
+        let most = self.peers.iter().max_by_key(|(_, peer)| peer.held());
+        if let Some((link, from)) = most.map(|(link, peer)| (*link, peer.address)) {
+            self.refuse(now, "Too much at once", Some(from), "the largest stream is closed");
+            self.drop_peer(now, link, LATE, dice);
         }
     }
 
