@@ -62,6 +62,9 @@ fn a_seed_that_comes_late_and_one_that_is_lost_are_found() {
     world.kill(0);
     world.start(|setup| setup.seeds = vec!["10.0.0.0".to_owned()]);
     world.run(10 * MINUTE);
+    // Twenty tries, and once a minute that they fail.
+    let said = world.hosts[1].log.iter().filter(|line| line.contains("[WARN] agent: error joining")).count();
+    assert!((8..=11).contains(&said), "{said}");
     world.restart(0, |_| {});
     world.until("it is joined", Duration::from_secs(31), |world| world.all_see(0..2, Status::Alive));
     // It comes back as if it had never been there, and knows nobody.

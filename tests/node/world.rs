@@ -175,8 +175,9 @@ impl World {
                     self.send(Parcel::Found { node: at, lookup: lookup.into(), found });
                 }
                 Some(Action::Log(level, text)) => {
+                    let text = format!("[{level}] {text}");
                     host.log.push(text.clone());
-                    lines.push_back(Line { level, text: format!("[{level}] {text}").into() });
+                    lines.push_back(Line { level, text: text.into() });
                 }
                 Some(Action::Exit { well }) => host.exit = Some(well),
                 Some(Action::Happened(_) | Action::Snapshot(_) | Action::Keyring(_) | Action::Tags(_)) => {}

@@ -15,6 +15,9 @@ const SHORTEST: Duration = Duration::from_millis(250);
 /// A node that found nobody but itself tries again after this at the latest.
 const SLOWEST: Duration = Duration::from_secs(5 * 60);
 
+/// That the same is wrong is said so often at most.
+const PACE: Duration = Duration::from_secs(60);
+
 /// The seeds, and when they are tried.
 #[derive(Debug)]
 pub struct Seeds {
@@ -27,6 +30,8 @@ pub struct Seeds {
     due: Option<Time>,
     /// How long to wait before a node that is alone tries again.
     patience: Duration,
+    /// What was last said to be wrong, and when: tries may be many.
+    said: Option<(Time, String)>,
 }
 
 impl Seeds {
@@ -34,7 +39,17 @@ impl Seeds {
     pub fn new(targets: Vec<String>, interval: Duration, max: usize, replay: bool, now: Time) -> Seeds {
         let due = (!targets.is_empty()).then_some(now);
         let interval = interval.max(Duration::from_millis(100));
-        Seeds { targets, interval, max, replay, tries: 0, due, patience: interval }
+        Seeds { targets, interval, max, replay, tries: 0, due, patience: interval, said: None }
+    }
+
+    /// How loudly to say that this is wrong.
+    fn loudness(&mut self, now: Time, error: &str) -> Level {
+        let again = self.said.as_ref().is_some_and(|(said, text)| text == error && now.since(*said) < PACE);
+        if again {
+            return Level::Debug;
+        }
+        self.said = Some((now, error.to_owned()));
+        Level::Warn
     }
 
     /// When they are tried next.
@@ -77,7 +92,9 @@ impl Node {
 
     /// Begins a join.
     pub(super) fn join(&mut self, now: Time, origin: Origin, targets: &[String], replay: bool) {
-        self.log(Level::Info, format!("agent: joining: [{}] replay: {replay}", targets.join(" ")));
+        let again = origin == Origin::Seeds && self.seeds.tries > 1;
+        let level = if again { Level::Debug } else { Level::Info };
+        self.log(level, format!("agent: joining: [{}] replay: {replay}", targets.join(" ")));
         self.serf.ignore_old(!replay);
         let (id, lookups) = self.joins.begin(origin, targets, self.port);
         for (lookup, host, port) in lookups {
@@ -99,7 +116,9 @@ impl Node {
             self.serf.join_intent(now);
             self.log(Level::Info, format!("agent: joined: {joined} nodes"));
         } else if !error.is_empty() {
-            self.log(Level::Warn, format!("agent: error joining: {error}"));
+            let level = if origin == Origin::Seeds { self.seeds.loudness(now, &error) } else { Level::Warn };
+            let line: Vec<_> = error.split_whitespace().collect();
+            self.log(level, format!("agent: error joining: {}", line.join(" ")));
         }
         match origin {
             Origin::Client(link) => {
@@ -136,7 +155,9 @@ impl Node {
         if joined > 0 {
             self.log(Level::Info, format!("agent: Join completed. Synced with {joined} initial agents"));
         } else {
-            self.log(Level::Warn, format!("agent: Join failed, retrying in {pause:?}"));
+            let level =
+                if self.seeds.said.as_ref().is_some_and(|(said, _)| *said == now) { Level::Warn } else { Level::Debug };
+            self.log(level, format!("agent: Join failed, retrying in {pause:?}, then again and again"));
         }
     }
 }
