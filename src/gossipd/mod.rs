@@ -245,6 +245,11 @@ fn setup(
     serf.gossip_interval = profile.gossip_interval;
     serf.retransmit = profile.retransmit_multiplier;
     serf.event_size = settings.event_limit;
+    serf.query_size = settings.query_limit;
+    serf.response_size = settings.response_limit;
+    serf.broadcast_timeout = settings.broadcast_timeout;
+    serf.coordinates = settings.coordinates;
+    serf.reconnect_interval = settings.reconnect_interval;
     serf.reconnect_timeout = settings.reconnect_timeout;
     serf.tombstone_timeout = settings.tombstone_timeout;
     serf.snapshot = settings.snapshot.is_some();

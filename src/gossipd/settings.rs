@@ -218,7 +218,6 @@ pub const KEYS: &[Key] = &[
     key("", "syslog_facility", Takes::Text, "", |to, _| ignore(to, "syslog_facility")),
     key("", "statsite_addr", Takes::Text, "", |to, _| ignore(to, "statsite_addr")),
     key("", "statsd_addr", Takes::Text, "", |to, _| ignore(to, "statsd_addr")),
-    key("", "mdns", Takes::Text, "", |to, _| ignore(to, "mdns")),
 ];
 
 fn put<T>(to: &mut T, value: T) -> Result<(), String> {

@@ -60,6 +60,16 @@ pub struct Config {
     pub retransmit: u32,
     /// The largest user event, before it is encoded and after.
     pub event_size: usize,
+    /// The largest query, encoded.
+    pub query_size: usize,
+    /// The largest response to one, encoded.
+    pub response_size: usize,
+    /// How long an intent to leave is waited for until everybody was told, and then that for memberlist's.
+    pub broadcast_timeout: Duration,
+    /// How often a failed member may be tried again.
+    pub reconnect_interval: Duration,
+    /// Whether this node says where it is in time, and learns it of others.
+    pub coordinates: bool,
     /// How long a failed member is remembered.
     pub reconnect_timeout: Duration,
     /// How long a member that left is remembered.
@@ -89,6 +99,11 @@ impl Config {
             gossip_interval: Duration::from_millis(200),
             retransmit: 4,
             event_size: 512,
+            query_size: QUERY_SIZE,
+            response_size: RESPONSE_SIZE,
+            broadcast_timeout: BROADCAST_TIMEOUT,
+            reconnect_interval: RECONNECT_INTERVAL,
+            coordinates: true,
             reconnect_timeout: Duration::from_secs(24 * 3600),
             tombstone_timeout: Duration::from_secs(24 * 3600),
             members: 10_000,

@@ -73,11 +73,11 @@ impl Delegate for Serf {
     }
 
     fn ack_payload(&mut self) -> Vec<u8> {
-        Payload::from(self.vivaldi.place()).encode()
+        if self.config.coordinates { Payload::from(self.vivaldi.place()).encode() } else { Vec::new() }
     }
 
     fn ping_complete(&mut self, now: Time, node: &Name, rtt: Duration, payload: &[u8]) {
-        if payload.is_empty() || self.members.get(node).is_none() {
+        if !self.config.coordinates || payload.is_empty() || self.members.get(node).is_none() {
             return;
         }
         let read = Payload::decode(payload).ok().and_then(|payload| Coordinate::try_from(&payload).ok());

@@ -119,7 +119,7 @@ impl Serf {
         };
         let mut packed = pack(self, &response);
         let mut shown = all.min(LISTED + 1);
-        while packed.1 > RESPONSE_SIZE && shown > 0 {
+        while packed.1 > self.config.response_size && shown > 0 {
             shown -= 1;
             if let Some(keys) = &mut response.keys {
                 keys.truncate(shown);
@@ -143,7 +143,7 @@ impl Serf {
         self.log(Level::Debug, format!("serf: Got conflict resolution query for '{name}'"));
         let member = self.member(&name).map(ConflictMember::from);
         let response = self.response(question, SerfMessage::Conflict(member).encode());
-        if SerfMessage::Response(response.clone()).encode().len() <= RESPONSE_SIZE {
+        if SerfMessage::Response(response.clone()).encode().len() <= self.config.response_size {
             self.send_response(now, question, response);
         }
     }

@@ -1,6 +1,6 @@
 //! Leaving (section 3.9): first everybody hears that this node means to, then memberlist leaves.
 
-use super::config::{BROADCAST_TIMEOUT, LEAVE_PROPAGATE};
+use super::config::LEAVE_PROPAGATE;
 use super::machine::Serf;
 use super::output::{Level, Output, Refusal};
 use super::queues::push;
@@ -53,7 +53,7 @@ impl Serf {
         }
         let intent = LeaveIntent { ltime: self.clock.stamp(), node: self.config.name.clone(), prune: false };
         let message = SerfMessage::Leave(intent.clone()).encode();
-        let until = now + BROADCAST_TIMEOUT;
+        let until = now + self.config.broadcast_timeout;
         self.leave = Leave::Intent { ticket: None, until };
         self.hear_leave(now, &intent);
         let ticket = if self.others_alive() { push(&mut self.queues.intents, message) } else { None };
@@ -86,8 +86,10 @@ impl Serf {
         }
         match self.leave {
             Leave::Intent { .. } => {
-                let text = "serf: unable to tell everybody of the leave within 5 s; leaving nevertheless";
-                self.log(Level::Warn, text.to_owned());
+                let within = self.config.broadcast_timeout;
+                let text =
+                    format!("serf: unable to tell everybody of the leave within {within:?}; leaving nevertheless");
+                self.log(Level::Warn, text);
                 self.leave_memberlist(now);
             }
             Leave::Memberlist { .. } => self.departed(now),
@@ -103,7 +105,7 @@ impl Serf {
     }
 
     fn leave_memberlist(&mut self, now: Time) {
-        self.leave = Leave::Memberlist { until: now + BROADCAST_TIMEOUT };
+        self.leave = Leave::Memberlist { until: now + self.config.broadcast_timeout };
         self.out.push_back(Output::Leave);
     }
 }

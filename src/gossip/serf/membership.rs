@@ -1,7 +1,7 @@
 //! What memberlist and intents say of members (section 3.3).
 
 use super::complaint::Complaint;
-use super::config::{BROADCAST_TIMEOUT, LEAVE_PROPAGATE};
+use super::config::LEAVE_PROPAGATE;
 use super::event::Kind;
 use super::intent::Aim;
 use super::leave::Leave;
@@ -157,7 +157,7 @@ impl Serf {
         match cell.member.status {
             Status::Left => self.erase(now, name, true),
             Status::Leaving => {
-                let until = now + BROADCAST_TIMEOUT + LEAVE_PROPAGATE;
+                let until = now + self.config.broadcast_timeout + LEAVE_PROPAGATE;
                 self.prunes.entry(name.clone()).or_insert(until);
             }
             Status::None | Status::Alive | Status::Failed => {}

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::complaint::Complaint;
-use super::config::{INTERNAL, QUERY_ROUNDS, QUERY_SIZE, RUNNING};
+use super::config::{INTERNAL, QUERY_ROUNDS, RUNNING};
 use super::conflict::Votes;
 use super::keys::Collection;
 use super::machine::Serf;
@@ -114,8 +114,8 @@ impl Serf {
             payload: request.payload.unwrap_or_default(),
         };
         let bytes = SerfMessage::Query(query.clone()).encode();
-        if bytes.len() > QUERY_SIZE {
-            return Err(Refusal::Query(QUERY_SIZE));
+        if bytes.len() > self.config.query_size {
+            return Err(Refusal::Query(self.config.query_size));
         }
         let inquiry = Inquiry {
             id: query.id,

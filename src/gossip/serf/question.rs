@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use regex_lite::RegexBuilder;
 
 use super::complaint::Complaint;
-use super::config::{INTERNAL, RESPONSE_SIZE, RUNNING};
+use super::config::{INTERNAL, RUNNING};
 use super::event::Event;
 use super::machine::Serf;
 use super::member::Status;
@@ -147,8 +147,8 @@ impl Serf {
     pub fn respond(&mut self, now: Time, key: u64, payload: Vec<u8>) -> Result<(), Refusal> {
         let Some(question) = self.questions.get(&key) else { return Err(Refusal::Deadline) };
         let response = self.response(question, payload);
-        if SerfMessage::Response(response.clone()).encode().len() > RESPONSE_SIZE {
-            return Err(Refusal::Response(RESPONSE_SIZE));
+        if SerfMessage::Response(response.clone()).encode().len() > self.config.response_size {
+            return Err(Refusal::Response(self.config.response_size));
         }
         if question.answered {
             return Err(Refusal::Answered);
@@ -187,7 +187,7 @@ impl Serf {
                 message: message.clone(),
             };
             let bytes = SerfMessage::Relay(relay).encode();
-            if bytes.len() <= RESPONSE_SIZE {
+            if bytes.len() <= self.config.response_size {
                 let carriers = self.carriers(usize::from(question.relay));
                 let sends = carriers.into_iter().map(|to| Output::Send { to, bytes: bytes.clone() });
                 self.out.push_back(Output::Send { to, bytes: message });

@@ -1,6 +1,6 @@
 //! What is done now and then (section 3.7): reaping, reconnecting, looking at the queues; and rejoining after the start.
 
-use super::config::{QUEUE_INTERVAL, QUEUE_MAX, QUEUE_WARNING, REAP_INTERVAL, RECONNECT_INTERVAL};
+use super::config::{QUEUE_INTERVAL, QUEUE_MAX, QUEUE_WARNING, REAP_INTERVAL};
 use super::machine::Serf;
 use super::member::Status;
 use super::output::{Level, Output};
@@ -32,7 +32,8 @@ impl Serf {
     pub(super) fn upkeep_deadline(&self) -> Option<Time> {
         let gone = self.members.of(Status::Failed) + self.members.of(Status::Left) + self.intents.len();
         let reap = (gone > 0).then(|| self.upkeep.reaped + REAP_INTERVAL);
-        let reconnect = (self.members.of(Status::Failed) > 0).then(|| self.upkeep.reconnected + RECONNECT_INTERVAL);
+        let reconnect =
+            (self.members.of(Status::Failed) > 0).then(|| self.upkeep.reconnected + self.config.reconnect_interval);
         let look = (self.queues.len() > 0).then(|| self.upkeep.looked + QUEUE_INTERVAL);
         let prune = self.prunes.values().min().copied();
         [reap, reconnect, look, prune].into_iter().flatten().min()
@@ -47,7 +48,7 @@ impl Serf {
             self.upkeep.reaped = now;
             self.reap(now);
         }
-        if self.upkeep.reconnected + RECONNECT_INTERVAL <= now {
+        if self.upkeep.reconnected + self.config.reconnect_interval <= now {
             self.upkeep.reconnected = now;
             self.reconnect();
         }
