@@ -90,7 +90,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn start(settings: Settings, arguments: Vec<OsString>) -> Result<Turn, Failure> {
-    let journal = Journal { level: settings.log_level };
+    let mut journal = Journal::new(settings.log_level);
     for what in &settings.ignored {
         journal.write(Level::Warn, &format!("agent: {what} is Serf's, and has no meaning here"));
     }

@@ -59,6 +59,37 @@ fn a_seed_that_comes_late_is_joined() {
 }
 
 #[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    let folder = directory("stuck");
+    let rpc = address();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gossipd"))
+        .args(["-node=stuck", "-log-level=trace", &format!("-bind={}", address()), &format!("-rpc-addr={rpc}")])
+        .current_dir(&folder)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    wait_until("it answers", LIMIT, || crate::client::members(&rpc).is_some());
+    // Each is said in lines of more than 100 bytes; a pipe holds 65,536.
+    let mut stream = std::net::TcpStream::connect(&rpc).expect("a client");
+    stream.set_read_timeout(Some(LIMIT)).expect("a limit");
+    let mut request = b"\x82\xa7Command\xa9handshake\xa3Seq\x01\x81\xa7Version\x01".to_vec();
+    for _ in 0..2000 {
+        request.extend(b"\x82\xa7Command\xabforce-leave\xa3Seq\x02\x82\xa4Node\xa6nobody\xa5Prune\xc2");
+    }
+    request.extend(b"\x82\xa7Command\xa4stop\xa3Seq\x07\x81\xa4Stop\x01");
+    std::io::Write::write_all(&mut stream, &request).expect("said");
+    let mut said = Vec::new();
+    let mut buffer = [0; 65_536];
+    while !said.ends_with(b"\x82\xa5Error\xa0\xa3Seq\x07") {
+        let count = std::io::Read::read(&mut stream, &mut buffer).expect("it still answers");
+        assert!(count > 0);
+        said.extend_from_slice(&buffer[..count]);
+    }
+    child.kill().expect("a process of our own");
+    child.wait().expect("a process of our own");
+}
+
+#[test]
 fn what_cannot_be_is_said_at_the_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let bind = format!("-bind={}", taken.local_addr().expect("an address"));
