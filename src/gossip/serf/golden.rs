@@ -211,3 +211,16 @@ fn section_3_4_a_response_of_a_real_agent_reaches_the_client() {
     serf.user_message(at(0), &SerfMessage::Response(ack).encode());
     assert_eq!(drain(&mut serf), [Output::Reply { key, reply: super::Reply::Ack("a2".into()) }]);
 }
+
+#[test]
+fn section_3_6_what_older_protocols_say_of_themselves() {
+    for (vector, protocol) in [("udp-proto2-alive", 2), ("udp-proto4-alive", 4)] {
+        let alive =
+            messages(vector).into_iter().find_map(|m| if let Message::Alive(alive) = m { Some(alive) } else { None });
+        let alive = alive.expect("an alive message");
+        let tags = tags::decode(&alive.meta);
+        let config = Config { protocol, tags, ..Config::new("a".into(), Addr(vec![127, 0, 0, 1]), 17946) };
+        let serf = Serf::new(config, Past::default(), at(0), &mut Seeded(1)).expect("a node");
+        assert_eq!((&serf.versions()[..], serf.meta()), (&alive.vsn[..], alive.meta), "{vector}");
+    }
+}

@@ -60,7 +60,7 @@ impl Serf {
         let (ltime, id) = (query.ltime, query.id);
         self.query_clock.witness(ltime);
         let clock = self.query_clock.time();
-        match self.queries.admit(ltime, clock, id, 1) {
+        match self.queries.admit(ltime, clock, &id, 1) {
             Verdict::New => {}
             Verdict::Seen => return false,
             Verdict::Old => {

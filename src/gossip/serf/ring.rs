@@ -34,7 +34,7 @@ pub struct Ring<T> {
     capacity: usize,
 }
 
-impl<T: Ord> Ring<T> {
+impl<T: Ord + Clone> Ring<T> {
     /// A ring whose items weigh `capacity` at most, all together. Serf's own knows no such bound; at the bound the
     /// oldest slots are forgotten, and nothing from their times is taken any more.
     pub fn new(capacity: usize) -> Ring<T> {
@@ -47,7 +47,7 @@ impl<T: Ord> Ring<T> {
     }
 
     /// Takes what happened at `time`, unless it was taken or is too old by the clock, which has witnessed `time`.
-    pub fn admit(&mut self, time: u64, clock: u64, item: T, weight: usize) -> Verdict {
+    pub fn admit(&mut self, time: u64, clock: u64, item: &T, weight: usize) -> Verdict {
         if time < self.minimum || time < clock.saturating_sub(SLOTS as u64) {
             return Verdict::Old;
         }
@@ -61,7 +61,7 @@ impl<T: Ord> Ring<T> {
             self.weight -= slot.weight;
             *slot = Slot { time, items: BTreeSet::new(), weight: 0 };
         }
-        if self.slots.get(index).is_some_and(|slot| slot.items.contains(&item)) {
+        if self.slots.get(index).is_some_and(|slot| slot.items.contains(item)) {
             return Verdict::Seen;
         }
         while self.weight.saturating_add(weight) > self.capacity {
@@ -70,7 +70,7 @@ impl<T: Ord> Ring<T> {
             }
         }
         if let Some(slot) = self.slots.get_mut(index) {
-            slot.items.insert(item);
+            slot.items.insert(item.clone());
             slot.weight += weight;
             self.weight += weight;
         }
@@ -108,23 +108,23 @@ mod tests {
     #[test]
     fn section_3_4_everything_is_taken_once() {
         let mut ring = Ring::new(1000);
-        assert_eq!(ring.admit(1, 2, "a", 1), Verdict::New);
-        assert_eq!(ring.admit(1, 2, "a", 1), Verdict::Seen);
-        assert_eq!(ring.admit(1, 2, "b", 1), Verdict::New);
-        assert_eq!(ring.admit(2, 3, "a", 1), Verdict::New);
+        assert_eq!(ring.admit(1, 2, &"a", 1), Verdict::New);
+        assert_eq!(ring.admit(1, 2, &"a", 1), Verdict::Seen);
+        assert_eq!(ring.admit(1, 2, &"b", 1), Verdict::New);
+        assert_eq!(ring.admit(2, 3, &"a", 1), Verdict::New);
     }
 
     #[test]
     fn section_3_4_what_is_more_than_512_behind_the_clock_is_old() {
         let mut ring = Ring::new(1000);
-        assert_eq!(ring.admit(600, 601, "a", 1), Verdict::New);
-        assert_eq!(ring.admit(88, 601, "a", 1), Verdict::Old);
-        assert_eq!(ring.admit(89, 601, "a", 1), Verdict::New);
+        assert_eq!(ring.admit(600, 601, &"a", 1), Verdict::New);
+        assert_eq!(ring.admit(88, 601, &"a", 1), Verdict::Old);
+        assert_eq!(ring.admit(89, 601, &"a", 1), Verdict::New);
         // A new time takes the slot of one that is 512 older.
-        assert_eq!(ring.admit(601, 602, "b", 1), Verdict::New);
+        assert_eq!(ring.admit(601, 602, &"b", 1), Verdict::New);
         assert_eq!(ring.weight(), 2);
-        assert_eq!(ring.admit(0, 513, "c", 1), Verdict::Old);
-        assert_eq!(Ring::new(9).admit(0, 512, "c", 1), Verdict::New);
+        assert_eq!(ring.admit(0, 513, &"c", 1), Verdict::Old);
+        assert_eq!(Ring::new(9).admit(0, 512, &"c", 1), Verdict::New);
     }
 
     #[test]
@@ -132,29 +132,29 @@ mod tests {
         let mut ring = Ring::new(1000);
         ring.ignore_before(5);
         ring.ignore_before(3);
-        assert_eq!(ring.admit(4, 5, "a", 1), Verdict::Old);
-        assert_eq!(ring.admit(5, 6, "a", 1), Verdict::New);
+        assert_eq!(ring.admit(4, 5, &"a", 1), Verdict::Old);
+        assert_eq!(ring.admit(5, 6, &"a", 1), Verdict::New);
     }
 
     #[test]
     fn a_full_ring_forgets_its_oldest_and_never_takes_from_that_time_again() {
         let mut ring = Ring::new(3);
         for (time, item) in [(1, 'a'), (2, 'a'), (2, 'b')] {
-            assert_eq!(ring.admit(time, 3, item, 1), Verdict::New);
+            assert_eq!(ring.admit(time, 3, &item, 1), Verdict::New);
         }
-        assert_eq!(ring.admit(3, 4, 'a', 1), Verdict::New);
-        assert_eq!(ring.admit(1, 4, 'a', 1), Verdict::Old);
+        assert_eq!(ring.admit(3, 4, &'a', 1), Verdict::New);
+        assert_eq!(ring.admit(1, 4, &'a', 1), Verdict::Old);
         assert_eq!(ring.weight(), 3);
-        assert_eq!(ring.admit(9, 10, 'x', 4), Verdict::Full);
+        assert_eq!(ring.admit(9, 10, &'x', 4), Verdict::Full);
     }
 
     #[test]
     fn a_full_time_takes_no_more() {
         let mut ring = Ring::new(2);
-        assert_eq!(ring.admit(1, 2, 'a', 1), Verdict::New);
-        assert_eq!(ring.admit(1, 2, 'b', 1), Verdict::New);
-        assert_eq!(ring.admit(1, 2, 'c', 1), Verdict::Full);
-        assert_eq!(ring.admit(1, 2, 'b', 1), Verdict::Seen);
+        assert_eq!(ring.admit(1, 2, &'a', 1), Verdict::New);
+        assert_eq!(ring.admit(1, 2, &'b', 1), Verdict::New);
+        assert_eq!(ring.admit(1, 2, &'c', 1), Verdict::Full);
+        assert_eq!(ring.admit(1, 2, &'b', 1), Verdict::Seen);
         assert_eq!(ring.weight(), 2);
     }
 
@@ -162,7 +162,7 @@ mod tests {
     fn section_3_5_an_idle_ring_has_512_empty_slots() {
         let mut ring = Ring::<char>::new(2);
         assert_eq!(ring.slots().filter(Option::is_none).count(), 512);
-        ring.admit(513, 514, 'a', 1);
+        ring.admit(513, 514, &'a', 1);
         assert_eq!(ring.slots().nth(1).flatten().map(|(time, items)| (time, items.len())), Some((513, 1)));
     }
 }

@@ -42,7 +42,10 @@ impl Serf {
         self.event_clock.witness(ltime);
         let clock = self.event_clock.time();
         let weight = name.bytes().len() + payload.len() + WEIGHT;
-        match self.events.admit(ltime, clock, (name.clone(), payload.clone()), weight) {
+        let item = (name, payload);
+        let verdict = self.events.admit(ltime, clock, &item, weight);
+        let (name, payload) = item;
+        match verdict {
             Verdict::New => {}
             Verdict::Seen => return false,
             Verdict::Old => {
