@@ -54,7 +54,10 @@ impl Line {
     /// Listens once.
     pub fn listen(&mut self) -> Heard {
         let mut bytes = [0; 512];
-        match descriptor::read_now(&self.read, &mut bytes) {
+        let mut read = || descriptor::read_now(&self.read, &mut bytes);
+        // What is there is read once, so a failure is asked again.
+        let read = read().or_else(|errno| if waits(errno) { Err(errno) } else { read() });
+        match read {
             Ok(0) => Heard::End,
             Ok(length) => {
                 self.seen = self.seen.saturating_add(length);
@@ -65,10 +68,15 @@ impl Line {
                     (false, false) => Heard::Nothing,
                 }
             }
-            Err(Errno::EAGAIN | Errno::EINTR) => Heard::Nothing,
+            Err(errno) if waits(errno) => Heard::Nothing,
             Err(_) => Heard::End,
         }
     }
+}
+
+/// Nothing is wrong: whoever is asked when there is more has it.
+fn waits(errno: Errno) -> bool {
+    matches!(errno, Errno::EAGAIN | Errno::EINTR)
 }
 
 impl Node {

@@ -10,7 +10,7 @@ use nix::libc::{SIGINT, SIGKILL, SIGPWR, SIGQUIT, SIGTERM};
 use crate::sys::poll::Wait;
 use crate::sys::process::exit;
 use crate::sys::signal::Signals;
-use crate::sys::{clock, power, process, renewal};
+use crate::sys::{clock, descriptor, power, process, renewal};
 use crate::unit::signal::RTMIN;
 
 use super::place::Place;
@@ -106,6 +106,8 @@ pub fn reap(place: Place) -> u8 {
         while let Some(received) = signals.as_ref().ok().and_then(Signals::next) {
             if ends(received.signal) && end.is_none() {
                 end = Some(after(GRACE));
+                // `logd` ends when nobody is left who could write to it, and it would take all of the grace else.
+                descriptor::close_all_but(signals.as_ref().map_or(-1, AsRawFd::as_raw_fd));
             }
         }
     }

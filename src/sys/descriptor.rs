@@ -67,6 +67,17 @@ pub fn close_inherited(open: Vec<RawFd>) {
     }
 }
 
+/// PID 1 has no descriptor above this: the kernel gives the lowest that is free.
+pub(super) const HIGHEST: RawFd = 4096;
+
+/// Closes every descriptor above 2 but `keep`, whoever owns it: for a process that only ends what is left.
+pub fn close_all_but(keep: RawFd) {
+    for fd in (3..HIGHEST).filter(|fd| *fd != keep) {
+        // SAFETY: nothing that owns one of them is used again, as the caller vouches.
+        unsafe { libc::close(fd) };
+    }
+}
+
 /// A pipe, read end first; both close on exec and block.
 pub fn pipe() -> Result<(OwnedFd, OwnedFd), Errno> {
     super::twice(|| nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC))
@@ -98,7 +109,7 @@ pub fn set_nonblocking(fd: &impl AsRawFd) -> Result<(), Errno> {
 pub fn reopen_for_writing(fd: RawFd) -> Result<OwnedFd, Errno> {
     let name = format!("/proc/self/fd/{fd}");
     let path = std::ffi::CString::new(name.as_str()).map_err(|_| Errno::EINVAL)?;
-    if std::fs::metadata(&name).is_ok_and(|found| found.is_file()) {
+    if std::fs::metadata(&name).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?.is_file() {
         return Err(Errno::EINVAL);
     }
     let flags = libc::O_WRONLY | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;

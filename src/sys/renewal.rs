@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString, c_char};
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 
+use super::descriptor::HIGHEST;
 use super::signal::FAULTS;
 use super::store::note_fault;
 use super::{Errno, check};
@@ -22,9 +23,6 @@ static FAULT_OWNER: AtomicI32 = AtomicI32::new(0);
 static FAULTED: AtomicU32 = AtomicU32::new(0);
 /// The stack of the handler, for a fault that is the end of the usual one.
 const FAULT_STACK: usize = 64 * 1024;
-/// PID 1 has no descriptor above this: the kernel gives the lowest that is free.
-const HIGHEST: RawFd = 4096;
-
 /// Our own program, open for execution; -1 before [`keep_program`].
 static PROGRAM: AtomicI32 = AtomicI32::new(-1);
 
@@ -91,7 +89,10 @@ unsafe fn run_again(arguments: *const *const c_char) -> Errno {
             libc::fcntl(fd, libc::F_SETFD, 0);
         }
         let program = PROGRAM.load(Ordering::Relaxed);
-        libc::syscall(libc::SYS_execveat, program, c"".as_ptr(), arguments, environ, libc::AT_EMPTY_PATH);
+        // Twice: what was wanting may be there now, and nobody else would ask again.
+        for _ in 0..2 {
+            libc::syscall(libc::SYS_execveat, program, c"".as_ptr(), arguments, environ, libc::AT_EMPTY_PATH);
+        }
     }
     Errno::last()
 }
