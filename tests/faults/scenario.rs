@@ -32,6 +32,23 @@ pub struct Scenario {
     pub statuses: &'static [i32],
     /// What there is beside a namespace.
     pub ground: Ground,
+    /// As `sh` text around the program: `{}` is the program with its arguments.
+    pub entry: &'static str,
+    /// How often PID 1 is broken on purpose.
+    pub drills: usize,
+}
+
+impl Scenario {
+    /// What most are.
+    pub const PLAIN: Scenario = Scenario {
+        name: "",
+        plan: || Plan::new("plain"),
+        live: |life| life.end(),
+        statuses: &[0],
+        ground: Ground::Namespace,
+        entry: "{}",
+        drills: 0,
+    };
 }
 
 /// Where a life is lived.
@@ -49,7 +66,7 @@ pub struct Life {
 
 impl Life {
     /// Waits until `holds`.
-    fn until(&mut self, what: &str, mut holds: impl FnMut(&Node) -> bool) -> Result<(), End> {
+    pub fn until(&mut self, what: &str, mut holds: impl FnMut(&Node) -> bool) -> Result<(), End> {
         let mut end = Err(End::Not(what.to_owned()));
         kit::within(LIMIT, || {
             if holds(&self.node) {
@@ -65,22 +82,22 @@ impl Life {
     }
 
     /// Waits until the units have written `word` so many times.
-    fn events(&mut self, word: &str, times: usize) -> Result<(), End> {
+    pub fn events(&mut self, word: &str, times: usize) -> Result<(), End> {
         self.until(&format!("{word} {times} times"), |node| count(&node.read("events"), word) >= times)?;
         let seen = count(&self.node.read("events"), word);
         if seen == times { Ok(()) } else { Err(End::Not(format!("{word} {times} times, but {seen}"))) }
     }
 
-    fn said(&self, text: &str) -> bool {
+    pub fn said(&self, text: &str) -> bool {
         self.node.read("out").contains(text) || self.node.read("log/cluster-os/init.log").contains(text)
     }
 
-    fn signal(&self, signal: i32) {
+    pub fn signal(&self, signal: i32) {
         // That it has ended is seen by who waits next.
         let _ = send(self.node.pid, signal);
     }
 
-    fn kill_one(&mut self, name: &str) -> Result<(), End> {
+    pub fn kill_one(&mut self, name: &str) -> Result<(), End> {
         let mut found = 0;
         self.until(&format!("{name} runs"), |node| {
             found = kit::children(node.pid).into_iter().find(|pid| kit::fact(*pid, "Name") == name).unwrap_or(0);
@@ -90,12 +107,12 @@ impl Life {
         self.until(&format!("{name} is reaped"), |_| !fs::exists(format!("/proc/{found}")).unwrap_or(false))
     }
 
-    fn ask(&self, wish: Wish) {
+    pub fn ask(&self, wish: Wish) {
         let _ = queue(self.node.pid, SIGNAL, number(Request { unit: UnitId(0), wish }, 1));
     }
 
     /// Sends `signal` until `done` holds: again only where PID 1 has said `refused` since, and four times at most.
-    fn insist(&mut self, signal: i32, refused: &str, done: impl Fn(&Node) -> bool) -> Result<(), End> {
+    pub fn insist(&mut self, signal: i32, refused: &str, done: impl Fn(&Node) -> bool) -> Result<(), End> {
         let times = |node: &Node| node.read("out").matches(refused).count();
         for _ in 0..4 {
             let before = times(&self.node);
@@ -109,7 +126,7 @@ impl Life {
     }
 
     /// Nobody but these many processes is there, and no zombie.
-    fn settled(&mut self, processes: usize) -> Result<(), End> {
+    pub fn settled(&mut self, processes: usize) -> Result<(), End> {
         let logd = usize::from(!self.said("units write to our output"));
         self.until(&format!("{processes} processes beside logd and no zombie"), |node| {
             kit::zombies(node.pid) == 0 && kit::children(node.pid).len() == processes + logd
@@ -117,7 +134,7 @@ impl Life {
     }
 
     /// The status document says that these are up; what cannot be had is not asked for.
-    fn shown_up(&mut self, units: &[&str]) -> Result<(), End> {
+    pub fn shown_up(&mut self, units: &[&str]) -> Result<(), End> {
         if self.said("status is in the log alone") {
             return Ok(());
         }
@@ -130,7 +147,7 @@ impl Life {
     }
 
     /// Its end, and that it comes.
-    fn end(&mut self) -> Result<i32, End> {
+    pub fn end(&mut self) -> Result<i32, End> {
         match self.until("the end of the node", |_| false) {
             Err(End::Over(status)) => Ok(status),
             Err(end) => Err(end),
@@ -138,25 +155,26 @@ impl Life {
         }
     }
 
-    fn down(&mut self, signal: i32) -> Result<i32, End> {
+    pub fn down(&mut self, signal: i32) -> Result<i32, End> {
         self.signal(signal);
         self.end()
     }
 
     /// These are up, nothing else is left, and then its end.
-    fn up_and_down(&mut self, units: &[&str]) -> Result<i32, End> {
+    pub fn up_and_down(&mut self, units: &[&str]) -> Result<i32, End> {
         self.settled(units.len())?;
         self.shown_up(units)?;
         self.down(15)
     }
 }
 
-fn count(text: &str, word: &str) -> usize {
+/// How many lines of `text` are `word`.
+pub fn count(text: &str, word: &str) -> usize {
     text.lines().filter(|line| *line == word).count()
 }
 
 /// A service that writes its name when it starts.
-fn service(name: &str, more: &str) -> String {
+pub fn service(name: &str, more: &str) -> String {
     format!(
         "[unit.{name}]\nexec = [\"sh\", \"-c\", \"echo {name} >> @/events; exec sleep 1000\"]\nstop-timeout = \"400ms\"\nbackoff = \"10ms..80ms\"\n{more}"
     )
@@ -180,8 +198,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.events("a", 1)?;
             life.up_and_down(&["a", "b"])
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "crash",
@@ -192,8 +209,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.events("a", 2)?;
             life.up_and_down(&["a"])
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "request",
@@ -207,8 +223,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.events("a", 2)?;
             life.up_and_down(&["a"])
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "orphans",
@@ -230,8 +245,7 @@ pub const SCENARIOS: &[Scenario] = &[
             })?;
             Ok(status)
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "logd",
@@ -260,8 +274,7 @@ pub const SCENARIOS: &[Scenario] = &[
             }
             life.down(15)
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "status",
@@ -276,8 +289,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.shown_up(&["a"])?;
             life.down(15)
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "notify",
@@ -299,8 +311,7 @@ pub const SCENARIOS: &[Scenario] = &[
             }
             life.down(15)
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "command",
@@ -310,7 +321,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         live: |life| life.end(),
         statuses: &[7],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "both",
@@ -320,7 +331,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         live: |life| life.end(),
         statuses: &[6],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "pause",
@@ -329,8 +340,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.until("it waits", |node| node.fact("SigBlk").starts_with('f') && node.fact("State").starts_with('S'))?;
             life.down(15)
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "machine",
@@ -342,7 +352,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         // In a namespace of its own, reboot(2) ends PID 1 by SIGINT for a power-off.
         statuses: &[130],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "reload",
@@ -358,8 +368,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.events("a", 1)?;
             life.up_and_down(&["a", "c"])
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "renewal",
@@ -374,8 +383,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.events("a", 2)?;
             life.up_and_down(&["a"])
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "cgroup",
@@ -398,8 +406,8 @@ pub const SCENARIOS: &[Scenario] = &[
             life.shown_up(&["a"])?;
             life.down(15)
         },
-        statuses: &[0],
         ground: Ground::Cgroup,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "upkeep",
@@ -422,8 +430,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.until("fin, or that there is none", finished)?;
             life.up_and_down(&["a"])
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "forward",
@@ -446,8 +453,7 @@ pub const SCENARIOS: &[Scenario] = &[
             life.events("hup", 1)?;
             life.up_and_down(&["a"])
         },
-        statuses: &[0],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "give-up",
@@ -457,7 +463,7 @@ pub const SCENARIOS: &[Scenario] = &[
         },
         live: |life| life.end(),
         statuses: &[9],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
     Scenario {
         name: "deaf",
@@ -470,6 +476,6 @@ pub const SCENARIOS: &[Scenario] = &[
             life.down(15)
         },
         statuses: &[137],
-        ground: Ground::Namespace,
+        ..Scenario::PLAIN
     },
 ];

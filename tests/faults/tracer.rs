@@ -38,6 +38,8 @@ const CERTAIN: &[i64] = &[
     libc::SYS_exit,
     libc::SYS_exit_group,
     libc::SYS_rt_sigreturn,
+    // It only refuses numbers and addresses that are none.
+    libc::SYS_rt_sigaction,
     libc::SYS_execve,
 ];
 
@@ -60,7 +62,7 @@ pub fn follow(pid: i32, program: &Path, fault: Option<Fault>, ready: impl FnOnce
                 let call = registers.orig_rax.cast_signed();
                 masks += usize::from(call == libc::SYS_rt_sigprocmask);
                 // The first mask is set by the program's own first instruction, the second is the first act of `main`.
-                if masks >= 2 && !CERTAIN.contains(&call) && !closes_a_folder(pid, call, registers.rdi) {
+                if masks >= 2 && !CERTAIN.contains(&call) && !cannot_fail(pid, call, registers.rdi, registers.rsi) {
                     trace.calls.push(call);
                     if let Some(fault) = fault
                         && fault.at == trace.calls.len()
@@ -101,10 +103,12 @@ pub fn follow(pid: i32, program: &Path, fault: Option<Fault>, ready: impl FnOnce
     }
 }
 
-/// No file system of Linux lets that fail (close has no error but that of `flush`, which folders have not), and the standard
-/// library holds it to that.
-fn closes_a_folder(pid: Pid, call: i64, fd: u64) -> bool {
-    call == libc::SYS_close && std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|open| open.is_dir())
+/// No file system of Linux lets a folder's close fail (close has no error but that of `flush`, which folders have not), and the
+/// standard library holds it to that. A descriptor's flags can only be those of one that is not open.
+fn cannot_fail(pid: Pid, call: i64, fd: u64, what: u64) -> bool {
+    let folder = || std::fs::metadata(format!("/proc/{pid}/fd/{fd}")).is_ok_and(|open| open.is_dir());
+    let flags = || [libc::F_GETFD, libc::F_SETFD].iter().any(|one| u64::try_from(*one) == Ok(what));
+    (call == libc::SYS_close && folder()) || (call == libc::SYS_fcntl && flags())
 }
 
 fn go(pid: Pid, ours: bool, signal: Option<Signal>) -> Result<(), Errno> {
@@ -115,6 +119,7 @@ fn go(pid: Pid, ours: bool, signal: Option<Signal>) -> Result<(), Errno> {
 pub fn name(call: i64) -> String {
     let known = [
         (libc::SYS_read, "read"),
+        (libc::SYS_pwrite64, "pwrite64"),
         (libc::SYS_write, "write"),
         (libc::SYS_close, "close"),
         (libc::SYS_openat, "openat"),
