@@ -152,11 +152,10 @@ fn orphans_and_signals() {
 fn restarts() {
     let restarts = number("STEADY_RESTARTS", 200);
     let node = start(&format!(
-        "[unit.a]\nexec = [\"sh\", \"-c\", \"read n < @/count; echo $((n+1)) > @/count; [ $((n % {restarts})) != 0 ] || while [ ! -e @/go$n ]; do sleep 0.05; done\"]\nbackoff = \"1ms..1ms\"\nlog = \"none\"\n"
+        "[unit.a]\nexec = [\"sh\", \"-c\", \"n=0; [ ! -e @/count ] || read n < @/count; echo $((n+1)) > @/count; [ $((n % {restarts})) != 0 ] || while [ ! -e @/go$n ]; do sleep 0.05; done\"]\nbackoff = \"1ms..1ms\"\nlog = \"none\"\n"
     ));
     // It waits for a word at every round's beginning.
     let count = || node.read("count").trim().parse::<u64>().unwrap_or(0);
-    std::fs::write(node.dir.join("count"), "0\n").expect("a count");
     let round = |from: u64| {
         std::fs::write(node.dir.join(format!("go{from}")), "").expect("go");
         wait_until("the restarts", Duration::from_secs(900), || count() > from + restarts);
