@@ -151,6 +151,15 @@ impl Swim {
         [probe, gossip, push_pull].into_iter().chain(others).flatten().min()
     }
 
+    /// Takes these as members that are alive and known for long: neither the delegate nor anybody else is told. Large clusters of
+    /// a simulation begin so.
+    pub fn recall(&mut self, records: impl IntoIterator<Item = Arc<Record>>, now: Time, dice: &mut dyn Dice) {
+        for record in records {
+            self.roster.insert(Member { record, incarnation: 1, state: State::Alive, since: now }, dice);
+        }
+        self.queue = Queue::default();
+    }
+
     /// Everybody, this node and those that are gone but not forgotten, too.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.roster.iter()
