@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::notify;
 use super::rpc::{Client, Error};
 use crate::cluster::{Member, Status};
-use crate::mesh::record::Tags;
+use crate::mesh::record::{TAGS, Tags};
 
 /// Gossip that restarts is there again after some 100 ms.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -100,10 +100,12 @@ async fn listen(mut client: Client, own: &Own, out: &Sender<Vec<Member>>) -> Res
 /// Sets this node's tags if gossip shows others.
 async fn introduce(client: &mut Client, own: &Own, members: &[Member]) -> Result<(), Error> {
     let Some(me) = members.iter().find(|member| member.name == own.name) else { return Ok(()) };
-    if own.tags.iter().all(|(key, value)| me.tags.get(key) == Some(value)) {
+    let gone: Vec<&str> =
+        TAGS.into_iter().filter(|tag| me.tags.contains_key(*tag) && !own.tags.contains_key(*tag)).collect();
+    if gone.is_empty() && own.tags.iter().all(|(key, value)| me.tags.get(key) == Some(value)) {
         return Ok(());
     }
-    match client.set_tags(&own.tags).await {
+    match client.set_tags(&own.tags, &gone).await {
         Err(Error::Said(cause)) => {
             warn!("unable to announce this node's record: {cause}; the other nodes do not let it in");
             Ok(())

@@ -53,12 +53,13 @@ pub(super) fn gossip(paths: &Paths, node: &Node) -> Result<(), Failure> {
 pub fn info(paths: &Paths) -> Result<(), Failure> {
     let node = Node::load(paths)?;
     say(&format!(
-        "node          {}\nnode id       {}\nwireguard key {}\nmesh address  {} in {}\nversions      node-agent {}, member record {}\n",
+        "node          {}\nnode id       {}\nwireguard key {}\nmesh address  {} in {}\ncluster keys  {}\nversions      node-agent {}, member record {}\n",
         node.name,
         node.identity.node_id(),
         node.identity.wireguard_key(),
         node.address,
         node.subnet,
+        node.keyring,
         env!("CARGO_PKG_VERSION"),
         crate::mesh::record::VERSION,
     ))

@@ -14,10 +14,11 @@ use super::config::{self, Config};
 use super::environment::{self, Change};
 use super::files::{self, Place};
 use super::paths::Paths;
+use super::serf;
 use crate::cluster::k3s::{self, Role};
 use crate::mesh::address::address;
 use crate::mesh::record::Tags;
-use crate::mesh::{Identity, Record, Subnet};
+use crate::mesh::{Identity, Keyring, Record, Subnet};
 
 /// A move gives up after this many addresses that others have: the subnet is full then.
 const ATTEMPTS: usize = 1000;
@@ -42,6 +43,8 @@ pub struct Node {
     pub attempt: u32,
     /// The generation of its record.
     pub generation: u64,
+    /// The keys of the cluster that it holds.
+    pub keyring: Keyring,
 }
 
 impl Node {
@@ -73,7 +76,8 @@ impl Node {
         let kept = kept.filter(|kept| kept.node_id == identity.node_id().as_str());
         let attempt = kept.as_ref().filter(|kept| kept.subnet == subnet.to_string()).map_or(0, |kept| kept.attempt);
         let address = address(identity.node_id(), subnet, attempt);
-        let mut node = Node { name, subnet, address, attempt, generation: 0, config, identity };
+        let keyring = serf::keyring(&config);
+        let mut node = Node { name, subnet, address, attempt, generation: 0, keyring, config, identity };
         if let Some(kept) = kept {
             node.generation = kept.generation;
             if node.claim() != kept {
@@ -117,12 +121,13 @@ impl Node {
             address: self.address,
             port: self.config.networking.listen_port,
             generation: self.generation,
+            keys: self.keyring.fingerprints().iter().map(ToString::to_string).collect(),
         }
     }
 
     /// What it is in gossip: its signed record, and whether it is a server of k3s.
     pub fn tags(&self) -> Tags {
-        let mut tags = self.record().tags(&self.identity);
+        let mut tags = self.record().tags(&self.identity, &self.keyring);
         if super::k3s::is_server(&self.config) {
             tags.insert(k3s::TAG.to_owned(), Role::Server.word().to_owned());
         }
@@ -138,6 +143,9 @@ impl Node {
             address: self.address,
             port: self.config.networking.listen_port,
             generation: self.generation,
+            keys: self.keyring.fingerprints(),
+            mtu: None,
+            endpoints: Vec::new(),
         }
     }
 }
@@ -216,6 +224,8 @@ struct Claim {
     address: Ipv4Addr,
     port: u16,
     generation: u64,
+    #[serde(default)]
+    keys: Vec<String>,
 }
 
 impl Claim {

@@ -13,6 +13,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::config::{self, Config};
+use crate::mesh::Keyring;
 use crate::mesh::record::Tags;
 
 /// Where gossip serves its RPC: this host alone can reach it.
@@ -67,6 +68,11 @@ pub fn gossip_key(config: &Config) -> Result<Zeroizing<Vec<u8>>, String> {
     hash.update(b"clusteros-init gossip key 1\0");
     hash.update(&*key);
     Ok(Zeroizing::new(hash.finalize().to_vec()))
+}
+
+/// The keys of the cluster that this node holds; none without a configured one.
+pub fn keyring(config: &Config) -> Keyring {
+    Keyring::new(gossip_key(config).ok().as_deref().map(Vec::as_slice))
 }
 
 /// What sets the password of the RPC apart from everything else that follows from the key of gossip.

@@ -138,7 +138,7 @@ struct Agent<'a> {
 
 impl<'a> Agent<'a> {
     fn new(paths: &'a Paths, node: &'a Node) -> Agent<'a> {
-        let local = Local { record: node.record(), subnet: node.subnet };
+        let local = Local { record: node.record(), subnet: node.subnet, keyring: node.keyring.clone() };
         Agent {
             paths,
             node,

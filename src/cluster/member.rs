@@ -7,7 +7,7 @@ use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::mesh::peers::{PeerSpec, WgKey};
 use crate::mesh::record::{Flaw, Record, Tags};
-use crate::mesh::{NodeId, Subnet};
+use crate::mesh::{Keyring, NodeId, Subnet};
 
 /// Seconds between keepalives of every peer: for now always ClusterOS's 25, which keeps a NAT's entry open and makes a
 /// restarted node shake hands by itself.
@@ -74,6 +74,8 @@ pub struct Local {
     pub record: Record,
     /// Where mesh addresses come from.
     pub subnet: Subnet,
+    /// The keys of the cluster that it holds.
+    pub keyring: Keyring,
 }
 
 /// A member whose record holds. Only [`verify`] makes one.
@@ -198,7 +200,7 @@ impl Display for Refusal {
 
 /// Judges `member` by itself, beside this node.
 pub fn verify(member: &Member, local: &Local) -> Result<Verified, Refusal> {
-    let record = Record::read(&member.name, &member.tags).map_err(Refusal::Record)?;
+    let record = Record::read(&member.name, &member.tags, &local.keyring).map_err(Refusal::Record)?;
     let own = &local.record;
     if record.node_id == own.node_id || record.key == own.key {
         return Err(Refusal::Own);
@@ -214,11 +216,13 @@ pub fn verify(member: &Member, local: &Local) -> Result<Verified, Refusal> {
         return Err(Refusal::OwnAddress { address: record.address, kept });
     }
     let addr = member.addr.to_canonical();
-    if local.subnet.contains(addr) {
-        return Err(Refusal::Loop(addr));
-    }
-    if addr.is_unspecified() || addr.is_multicast() {
-        return Err(Refusal::Unreachable(addr));
+    for addr in record.endpoints.iter().map(|endpoint| endpoint.ip().to_canonical()).chain([addr]) {
+        if local.subnet.contains(addr) {
+            return Err(Refusal::Loop(addr));
+        }
+        if addr.is_unspecified() || addr.is_multicast() {
+            return Err(Refusal::Unreachable(addr));
+        }
     }
     let endpoint = SocketAddr::new(addr, record.port);
     Ok(Verified { record, endpoint, status: member.status })
@@ -240,7 +244,11 @@ pub(super) mod tests {
     use super::{Local, Member, Refusal, Status, verify};
     use crate::mesh::address::address;
     use crate::mesh::record::{Flaw, Record};
-    use crate::mesh::{Identity, Subnet, WgKey};
+    use crate::mesh::{Identity, Keyring, Subnet, WgKey};
+
+    pub(crate) fn keyring() -> Keyring {
+        Keyring::new([&[7; 32][..]])
+    }
 
     pub(crate) fn identity(seed: u8) -> Identity {
         Identity::from_seed(&[seed; 32])
@@ -254,6 +262,9 @@ pub(super) mod tests {
             address: address(identity.node_id(), Subnet::DEFAULT, 0),
             port: 51820,
             generation: 10,
+            keys: keyring().fingerprints(),
+            mtu: None,
+            endpoints: Vec::new(),
         }
     }
 
@@ -262,13 +273,13 @@ pub(super) mod tests {
             name: record.name.clone(),
             addr: "172.30.0.9".parse().unwrap(),
             port: 7946,
-            tags: record.tags(signer),
+            tags: record.tags(signer, &keyring()),
             status: Status::Alive,
         }
     }
 
     pub(crate) fn local() -> Local {
-        Local { record: record(&identity(1), "node1"), subnet: Subnet::DEFAULT }
+        Local { record: record(&identity(1), "node1"), subnet: Subnet::DEFAULT, keyring: keyring() }
     }
 
     #[test]
@@ -338,6 +349,27 @@ pub(super) mod tests {
         assert_eq!(verify(&looped, &local()), Err(Refusal::Loop("10.42.0.1".parse().unwrap())));
         looped.addr = "0.0.0.0".parse().unwrap();
         assert_eq!(verify(&looped, &local()), Err(Refusal::Unreachable(looped.addr)));
+        let mut many = record(&other, "node2");
+        many.endpoints = ["192.0.2.1:51820", "[::ffff:10.42.0.1]:51820"].map(|at| at.parse().unwrap()).to_vec();
+        assert_eq!(verify(&member(&many, &other), &local()), Err(Refusal::Loop("10.42.0.1".parse().unwrap())));
+        many.endpoints = vec!["[ff02::1]:51820".parse().unwrap()];
+        assert_eq!(verify(&member(&many, &other), &local()), Err(Refusal::Unreachable("ff02::1".parse().unwrap())));
+    }
+
+    #[test]
+    fn a_record_of_another_cluster_stays_out() {
+        let other = identity(2);
+        let mut replayed = member(&record(&other, "node2"), &other);
+        let theirs = Keyring::new([&[8; 32][..]]);
+        replayed.tags = Record { keys: theirs.fingerprints(), ..record(&other, "node2") }.tags(&other, &theirs);
+        assert_eq!(
+            verify(&replayed, &local()).unwrap_err().to_string(),
+            format!(
+                "its record was not made with this cluster's key (it names {}; 'node-agent info' shows this node's): it is of \
+                 another cluster, or a change of the key did not reach both; give both nodes the same key",
+                theirs.fingerprints()[0]
+            )
+        );
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use super::member::{Local, Member, Refusal, Status, Verified, verify};
-use crate::mesh::NodeId;
 use crate::mesh::peers::{PeerSpec, WgKey};
 use crate::mesh::record::Flaw;
+use crate::mesh::{Keyring, NodeId, Record};
 
 /// Generations of nodes that are gone are remembered for this many nodes at most.
 const REMEMBERED: usize = 4096;
@@ -232,7 +232,7 @@ impl Roster {
             match verify(member, &self.local) {
                 Ok(verified) => candidates.push(verified),
                 Err(Refusal::Record(Flaw::Forged(id))) => {
-                    let refusal = match signed_for(member, members) {
+                    let refusal = match signed_for(member, members, &self.local.keyring) {
                         Some(signed_for) => Refusal::Copied { signed_for },
                         None => Refusal::Record(Flaw::Forged(id)),
                     };
@@ -282,12 +282,12 @@ impl Roster {
 }
 
 /// The name whose record `member` carries, if another member carries the same signature with right.
-fn signed_for(member: &Member, members: &[Member]) -> Option<String> {
+fn signed_for(member: &Member, members: &[Member], keyring: &Keyring) -> Option<String> {
     let signature = member.tags.get("sig")?;
     members
         .iter()
         .filter(|other| other.name != member.name && other.tags.get("sig") == Some(signature))
-        .find(|other| crate::mesh::Record::read(&other.name, &member.tags).is_ok())
+        .find(|other| Record::read(&other.name, &member.tags, keyring).is_ok())
         .map(|other| other.name.clone())
 }
 

@@ -3,10 +3,12 @@
 
 pub mod address;
 pub mod identity;
+pub mod keyring;
 pub mod peers;
 pub mod record;
 
 pub use address::Subnet;
 pub use identity::{Identity, NodeId};
+pub use keyring::{Keyring, Psk};
 pub use peers::WgKey;
 pub use record::Record;

@@ -9,7 +9,7 @@ use clusteros_init::agent::gossip::{Own, follow};
 use clusteros_init::agent::rpc::{Client, Error};
 use clusteros_init::cluster::{Local, Member, Refusal, Status, verify};
 use clusteros_init::mesh::record::{Flaw, Tags};
-use clusteros_init::mesh::{Identity, Record, Subnet};
+use clusteros_init::mesh::{Identity, Keyring, Record, Subnet};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
@@ -60,8 +60,8 @@ fn members_tags_joins_and_events() {
         assert_eq!(statuses(&members), [("one".to_owned(), Status::Alive)].into());
         assert_eq!(format!("{}:{}", members[0].addr, members[0].port), one.gossip);
 
-        client.set_tags(&tags(&[("v", "1"), ("sig", &"x".repeat(86))])).await.expect("tags");
-        client.set_tags(&tags(&[("v", "2")])).await.expect("tags");
+        client.set_tags(&tags(&[("v", "1"), ("mtu", "1420"), ("sig", &"x".repeat(86))]), &[]).await.expect("tags");
+        client.set_tags(&tags(&[("v", "2")]), &["mtu"]).await.expect("tags");
         let members = client.members().await.expect("members");
         assert_eq!(members[0].tags, tags(&[("v", "2"), ("sig", &"x".repeat(86))]));
 
@@ -71,7 +71,7 @@ fn members_tags_joins_and_events() {
         other.join(&[two.gossip.clone()]).await.expect("a join after one that failed, on the same connection");
         until(&mut client, |all| all.get("two") == Some(&Status::Alive)).await;
 
-        let too_long = other.set_tags(&tags(&[("x", &"y".repeat(600))])).await;
+        let too_long = other.set_tags(&tags(&[("x", &"y".repeat(600))]), &[]).await;
         assert!(
             matches!(&too_long, Err(Error::Said(text)) if text.contains("exceeds limit of 512 bytes")),
             "{too_long:?}"
@@ -145,6 +145,7 @@ fn a_record_survives_gossip_and_a_copy_of_it_does_not() {
     let folder = directory("record");
     let identity = Identity::from_seed(&[2; 32]);
     let own = Identity::from_seed(&[1; 32]);
+    let keyring = Keyring::new([&[1; 32][..], &[2; 32], &[3; 32], &[4; 32]]);
     let record = |identity: &Identity, name: &str| Record {
         node_id: identity.node_id().clone(),
         name: name.to_owned(),
@@ -152,8 +153,11 @@ fn a_record_survives_gossip_and_a_copy_of_it_does_not() {
         address: clusteros_init::mesh::address::address(identity.node_id(), Subnet::DEFAULT, 0),
         port: 51820,
         generation: u64::MAX,
+        keys: keyring.fingerprints(),
+        mtu: Some(u16::MAX),
+        endpoints: vec!["[2001:2001:2001:2001:2001:2001:2001:2001]:65535".parse().expect("an address"); 3],
     };
-    let signed = record(&identity, "two").tags(&identity);
+    let signed = record(&identity, "two").tags(&identity, &keyring);
     let one = Agent::start(&folder, "one", |_| {});
     let join = |configuration: &mut serde_json::Value| {
         configuration["tags"] = serde_json::json!(signed);
@@ -166,7 +170,7 @@ fn a_record_survives_gossip_and_a_copy_of_it_does_not() {
         client.subscribe().await.expect("a subscription");
         until(&mut client, |all| all.len() == 3).await;
         let members = client.members().await.expect("members");
-        let local = Local { record: record(&own, "one"), subnet: Subnet::DEFAULT };
+        let local = Local { record: record(&own, "one"), subnet: Subnet::DEFAULT, keyring: keyring.clone() };
         let judged = |name: &str| {
             let member = members.iter().find(|member| member.name == name).expect("a member");
             verify(member, &local).map(|verified| verified.endpoint().to_string())

@@ -114,9 +114,10 @@ impl Client {
         Ok(codec::members(&body))
     }
 
-    /// Sets tags of this node; others stay as they are.
-    pub async fn set_tags(&mut self, tags: &Tags) -> Result<(), Error> {
-        let body = codec::map([("DeleteTags", Value::Nil), ("Tags", codec::texts(tags))]);
+    /// Sets tags of this node and takes away those that are `gone`; others stay as they are.
+    pub async fn set_tags(&mut self, tags: &Tags, gone: &[&str]) -> Result<(), Error> {
+        let gone = Value::Array(gone.iter().map(|tag| Value::from(*tag)).collect());
+        let body = codec::map([("DeleteTags", gone), ("Tags", codec::texts(tags))]);
         self.ask("tags", Some(body), false, PATIENCE).await.map(drop)
     }
 
