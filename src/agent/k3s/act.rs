@@ -67,6 +67,10 @@ pub fn sysctl_file(key: &str) -> PathBuf {
 fn sysctl(key: &str, value: &str) -> io::Result<Option<String>> {
     let file = sysctl_file(key);
     let before = fs::read_to_string(&file)?;
+    // One value may have set another.
+    if before.trim() == value {
+        return Ok(None);
+    }
     fs::write(&file, value)?;
     Ok(Some(format!("{key}: {} -> {value}", before.trim())))
 }
@@ -125,5 +129,15 @@ fn module(name: &str) -> Result<Option<String>, String> {
         Ok(_) => Err("modprobe refused it".to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err("there is no modprobe".to_owned()),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_value_that_is_there_is_not_written_again() {
+        // Nobody may write this one.
+        assert_eq!(super::sysctl("kernel.ostype", "Linux").ok(), Some(None));
+        assert!(super::sysctl("kernel.ostype", "another").is_err());
     }
 }
