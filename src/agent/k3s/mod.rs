@@ -23,6 +23,7 @@ use super::config::Config;
 use super::node::{self, Node};
 use super::paths::Paths;
 use super::{CONFIGURATION, Failure, notify, say};
+use crate::cluster::k3s::cgroups::of_the_unit;
 use crate::cluster::k3s::configuration::{self, Extra};
 use crate::cluster::k3s::facts::Facts;
 use crate::cluster::k3s::finding::{Act, Finding, Need, State};
@@ -75,7 +76,9 @@ pub(super) fn command(paths: &Paths, check: bool, json: bool) -> Result<(), Fail
     let Some(role) = role else { return skipped(check, "NODE_K3S_ENABLED is false") };
     if check {
         let plan = Plan::new(paths, config, role, true)?;
-        return show(&plan, &plan.look(paths, None, Vec::new()), json);
+        let mut facts = plan.look(paths, None, Vec::new());
+        facts.cgroup.own = of_the_unit(&facts.cgroup).to_owned();
+        return show(&plan, &facts, json);
     }
     let Some(binary) = binary else { return skipped(check, "there is no k3s in PATH") };
     lines::name(paths, role);

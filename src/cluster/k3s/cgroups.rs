@@ -1,7 +1,7 @@
 //! Items 4 to 9: cgroups. Emptying the container's root cgroup is PID 1's: here it is only looked at.
 
 use super::facts::Cgroup;
-use super::finding::{Act, Finding, Need};
+use super::finding::{Act, Finding, Need, State};
 use super::judge::{Judge, Title};
 use super::mounts::{Mount, covering};
 
@@ -9,6 +9,10 @@ use super::mounts::{Mount, covering};
 const ROOT: &str = "/sys/fs/cgroup";
 /// What k3s refuses to start without (pkg/cgroups and pkg/daemons/agent of k3s).
 const NEEDED: &[&str] = &["cpu", "cpuset", "memory", "pids"];
+/// Where PID 1 keeps itself, and whoever enters the container by its engine.
+const INIT: &str = "/init.scope";
+/// Where PID 1 puts the unit k3s.
+const UNIT: &str = "/k3s.service";
 
 pub(super) fn all(judge: &Judge<'_>) -> Vec<Finding> {
     let unified = unified(judge);
@@ -24,14 +28,19 @@ pub(super) fn all(judge: &Judge<'_>) -> Vec<Finding> {
         all.push(unified);
         return all;
     }
-    vec![
-        controllers(judge),
-        evacuated(judge),
-        init_scope(judge),
-        namespace(judge),
-        super::plan::environment(judge),
-        unified,
-    ]
+    let controllers = controllers(judge);
+    // Nobody can hand on what is not there, or write where nobody can.
+    let evacuated = match controllers.state {
+        State::Cannot => Title(5, "evacuated", Need::Must).moot("see controllers"),
+        _ => evacuated(judge),
+    };
+    vec![controllers, evacuated, init_scope(judge), namespace(judge), super::plan::environment(judge), unified]
+}
+
+/// Where k3s will be, as who looks by hand sees it: an engine puts him into PID 1's own cgroup, and PID 1 the unit into another.
+pub fn of_the_unit(cgroup: &Cgroup) -> &str {
+    let entered = !cgroup.kernel_root && cgroup.first == INIT && cgroup.own == INIT;
+    if entered { UNIT } else { &cgroup.own }
 }
 
 /// Why the pods in the cgroups that are seen here may be another's, who must not lose them; none if they are this node's.
@@ -47,11 +56,11 @@ fn is_hosts(judge: &Judge<'_>) -> Option<String> {
 }
 
 fn hosts(container: bool, cgroup: &Cgroup, mounts: &[Mount]) -> Option<String> {
-    if !container || cgroup.kernel_root && cgroup.first == "/init.scope" && cgroup.own.starts_with("/init.scope") {
+    if !container || cgroup.kernel_root && cgroup.first == INIT && cgroup.own.starts_with(INIT) {
         return None;
     }
     let root = covering(mounts, ROOT).map_or("", |mount| mount.root.as_str());
-    let strange = |path: &str| !matches!(path, "/" | "/init.scope");
+    let strange = |path: &str| !matches!(path, "/" | INIT);
     match (root, cgroup.first.as_str()) {
         ("/", first) if strange(first) => Some(format!("PID 1 is in {first}, so this is the host's tree")),
         ("/", _) => None,
@@ -121,7 +130,7 @@ fn init_scope(judge: &Judge<'_>) -> Finding {
     if is_hosts(judge).is_some() {
         return title.moot("see cgroup-namespace");
     }
-    if matches!(cgroup.first.as_str(), "/" | "/init.scope") && !cgroup.own.contains(".scope") {
+    if matches!(cgroup.first.as_str(), "/" | INIT) && !cgroup.own.contains(".scope") {
         return title.fine(format!("PID 1 is in {}, k3s in {}", cgroup.first, cgroup.own));
     }
     let seen = format!("PID 1 is in {}, k3s in {}, so k3s would move itself", cgroup.first, cgroup.own);
@@ -141,8 +150,20 @@ fn unified(judge: &Judge<'_>) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cgroup, others};
+    use super::{Cgroup, of_the_unit, others};
     use crate::cluster::k3s::mounts::read;
+
+    #[test]
+    fn who_looks_by_hand_is_not_where_k3s_will_be() {
+        let seen = |own: &str, first: &str, kernel_root: bool| {
+            let cgroup = Cgroup { own: own.into(), first: first.into(), kernel_root, ..Cgroup::default() };
+            of_the_unit(&cgroup).to_owned()
+        };
+        assert_eq!(seen("/init.scope", "/init.scope", false), "/k3s.service");
+        assert_eq!(seen("/shell.scope", "/init.scope", false), "/shell.scope");
+        assert_eq!(seen("/init.scope", "/init.scope", true), "/init.scope");
+        assert_eq!(seen("/", "/", false), "/");
+    }
 
     #[test]
     fn pods_of_the_host_are_not_this_nodes() {

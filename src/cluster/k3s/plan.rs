@@ -261,8 +261,15 @@ mod tests {
             "unable to start k3s: controllers: /sys/fs/cgroup lacks cpuset; start the container with --cgroupns=private \
              --privileged, on a host whose own cgroup has them",
         );
+        assert_eq!(find(&facts, &Failures::new(), "evacuated").state, State::Moot);
         let facts = with(|facts| mount(facts, "cgroup rw - cgroup2", "cgroup ro - cgroup2"));
         todo(&facts, "controllers", &["remount /sys/fs/cgroup for writing"]);
+        // Then PID 1 could not do its part either: one cause, one line.
+        let mut facts = with(|facts| facts.cgroup.processes = 3);
+        mount(&mut facts, "cgroup rw - cgroup2", "cgroup ro - cgroup2");
+        drop_right(&mut facts, 21);
+        let obstacles = plan(&facts, &Failures::new()).iter().filter(|finding| finding.is_obstacle()).count();
+        assert_eq!((obstacles, find(&facts, &Failures::new(), "controllers").state), (1, State::Cannot));
         let of_pid_1 = "PID 1 does it: start the container with clusteros-init as its first process, --cgroupns=private and \
                         --privileged";
         let facts = with(|facts| facts.cgroup.processes = 3);
