@@ -132,7 +132,7 @@ pub struct Networking {
     pub listen_port: u16,
     /// Where mesh addresses come from.
     pub subnet: String,
-    /// Accepted; the mesh is IPv4 for now.
+    /// Whether this node's link has an IPv6 address, too, where it can; it has unless this is false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<bool>,
     /// Accepted; not used.

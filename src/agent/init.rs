@@ -14,7 +14,7 @@ use super::paths::Paths;
 use super::{Failure, k3s, say, seeds, serf, underlay};
 use crate::agent::config::Config;
 use crate::agent::environment::Change;
-use crate::mesh::Identity;
+use crate::mesh::{Identity, ula};
 
 /// Makes identity.json, node.yaml, address.json and serf.json.
 pub fn init(paths: &Paths) -> Result<(), Failure> {
@@ -53,12 +53,15 @@ pub(super) fn gossip(paths: &Paths, node: &Node) -> Result<(), Failure> {
 pub fn info(paths: &Paths) -> Result<(), Failure> {
     let node = Node::load(paths)?;
     say(&format!(
-        "node          {}\nnode id       {}\nwireguard key {}\nmesh address  {} in {}\ncluster keys  {}\nversions      node-agent {}, member record {}\n",
+        "node          {}\nnode id       {}\nwireguard key {}\nmesh address  {} in {}\nmesh IPv6     {}\ncluster keys  {}\nversions      node-agent {}, member record {}\n",
         node.name,
         node.identity.node_id(),
         node.identity.wireguard_key(),
         node.address,
         node.subnet,
+        node.ula().map_or("none: networking.ipv6 is false".to_owned(), |own| {
+            format!("{own} in {}/{}", ula::network(node.subnet), ula::LENGTH)
+        }),
         node.keyring,
         env!("CARGO_PKG_VERSION"),
         crate::mesh::record::VERSION,

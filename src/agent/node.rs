@@ -1,7 +1,7 @@
 //! This node as its files and its environment make it: configuration, identity, name, address.
 
 use std::io::ErrorKind;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,7 @@ use super::serf;
 use crate::cluster::k3s::{self, Role};
 use crate::mesh::address::address;
 use crate::mesh::record::Tags;
-use crate::mesh::{Identity, Keyring, Record, Subnet};
+use crate::mesh::{Identity, Keyring, Record, Subnet, ula};
 
 /// A move gives up after this many addresses that others have: the subnet is full then.
 const ATTEMPTS: usize = 1000;
@@ -123,6 +123,11 @@ impl Node {
             generation: self.generation,
             keys: self.keyring.fingerprints().iter().map(ToString::to_string).collect(),
         }
+    }
+
+    /// Its IPv6 address in the mesh; none if `networking.ipv6` is false.
+    pub fn ula(&self) -> Option<Ipv6Addr> {
+        (self.config.networking.ipv6 != Some(false)).then(|| ula::address(self.identity.node_id(), self.subnet))
     }
 
     /// What it is in gossip: its signed record, and whether it is a server of k3s.

@@ -1,10 +1,11 @@
 //! `/run/cluster-os/peers.json`: what `node-agent start` saw last, for everyone to read.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::wg::Sight;
 use crate::cluster::k3s;
 use crate::cluster::member::claimed_id;
 use crate::cluster::{Local, Member, Roster, Status};
@@ -39,12 +40,21 @@ pub struct Own {
     pub node_id: String,
     /// Its address in the mesh.
     pub address: Ipv4Addr,
+    /// Its IPv6 address in the mesh; none if it is to have none.
+    #[serde(default)]
+    pub ula: Option<Ipv6Addr>,
+    /// Whether its interface has that address.
+    #[serde(default)]
+    pub ipv6: bool,
     /// Its WireGuard key.
     pub key: String,
     /// Its WireGuard interface.
     pub interface: String,
     /// `kernel`, `userspace`, or `absent` while there is no interface.
     pub mode: String,
+    /// Bytes that a packet in the mesh may have; none while there is no interface.
+    #[serde(default)]
+    pub mtu: Option<u32>,
 }
 
 /// Another member.
@@ -56,6 +66,9 @@ pub struct Peer {
     pub node_id: Option<String>,
     /// Its address in the mesh.
     pub address: Option<Ipv4Addr>,
+    /// Its IPv6 address in the mesh.
+    #[serde(default)]
+    pub ula: Option<Ipv6Addr>,
     /// Where its WireGuard is: as the device has it, else as announced.
     pub endpoint: Option<SocketAddr>,
     /// Its WireGuard key.
@@ -80,8 +93,16 @@ pub struct Peer {
 }
 
 impl Document {
-    /// The document of what gossip shows and the roster decided. The tunnels come with [`Document::observe`].
-    pub fn new(local: &Local, interface: &str, members: &[Member], roster: &Roster, targets: &[String]) -> Document {
+    /// The document of what gossip shows and the roster decided, on a node whose IPv6 address is `ula`. The tunnels come with
+    /// [`Document::observe`].
+    pub fn new(
+        local: &Local,
+        ula: Option<Ipv6Addr>,
+        interface: &str,
+        members: &[Member],
+        roster: &Roster,
+        targets: &[String],
+    ) -> Document {
         let record = &local.record;
         let mut gossip = BTreeMap::new();
         for member in members {
@@ -94,6 +115,7 @@ impl Document {
             .map(|peer| Peer {
                 node_id: Some(peer.record().node_id.to_string()),
                 address: Some(peer.record().address),
+                ula: Some(peer.ula()),
                 endpoint: Some(peer.endpoint()),
                 key: Some(peer.record().key.to_string()),
                 verified: true,
@@ -116,9 +138,12 @@ impl Document {
                 name: record.name.clone(),
                 node_id: record.node_id.to_string(),
                 address: record.address,
+                ula,
+                ipv6: false,
                 key: record.key.to_string(),
                 interface: interface.to_owned(),
                 mode: "absent".to_owned(),
+                mtu: None,
             },
             gossip,
             asking: if members.iter().any(alive) { Vec::new() } else { targets.to_vec() },
@@ -127,8 +152,9 @@ impl Document {
     }
 
     /// Puts in what the device says, `now` in seconds since 1970; without a device no tunnel stands.
-    pub fn observe(&mut self, mode: &str, observed: Option<&Observed>, now: u64) {
+    pub fn observe(&mut self, mode: &str, sight: Sight, observed: Option<&Observed>, now: u64) {
         mode.clone_into(&mut self.own.mode);
+        (self.own.mtu, self.own.ipv6) = (sight.mtu, sight.ipv6);
         for peer in self.peers.iter_mut().filter(|peer| peer.verified) {
             let key: Option<WgKey> = peer.key.as_deref().and_then(|key| key.parse().ok());
             let seen = observed.and_then(|device| device.peers.iter().find(|seen| Some(seen.key) == key));
@@ -173,6 +199,7 @@ impl Peer {
             name: name.to_owned(),
             node_id: None,
             address: None,
+            ula: None,
             endpoint: None,
             key: None,
             status: status.word().to_owned(),

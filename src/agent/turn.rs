@@ -250,6 +250,10 @@ impl<'a> Agent<'a> {
         };
         let observed = device.dump().await?;
         wg::owned(interface, &observed, key)?;
+        // A link that was down for a moment has lost it. That there is no IPv6 here was said when the link came up.
+        if let Some(ula) = self.node.ula() {
+            drop(wg::place_ula(interface, ula).await);
+        }
         // Without a word from gossip yet, what the device has is as good as anything.
         let Some(members) = &self.members else { return Ok(()) };
         let announced = self.roster.announced();
@@ -272,12 +276,13 @@ impl<'a> Agent<'a> {
             return self.tell(if failed { "waiting for wg0 and gossip" } else { "waiting for gossip" }.to_owned());
         };
         let mut document =
-            Document::new(&self.local, &self.node.config.networking.interface, members, &self.roster, &self.targets);
+            Document::new(&self.local, self.node.ula(), self.interface(), members, &self.roster, &self.targets);
         let observed = match &mut self.device {
             Some(device) => timeout(PATIENCE, device.dump()).await.ok().and_then(Result::ok),
             None => None,
         };
-        document.observe(mode(self.device.as_ref()), observed.as_ref(), node::now());
+        let sight = wg::sight(self.interface(), self.node.ula()).await;
+        document.observe(mode(self.device.as_ref()), sight, observed.as_ref(), node::now());
         let (peers, connected) = document.counts();
         let path = self.paths.peers_json();
         let text = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";

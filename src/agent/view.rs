@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::paths::Paths;
 use super::report::{Document, Peer, VERSION};
-use super::wg::{self, Device};
+use super::wg::{self, Device, Sight};
 use super::{Failure, files, node, say, turn};
 
 /// A person waits this long for a device that does not answer.
@@ -68,11 +68,12 @@ async fn observe(document: &mut Document, now: u64) -> Result<(), wg::Error> {
             let observed = timeout(PATIENCE, device.dump()).await;
             let stuck = |_| wg::Error::Refused("no answer".to_owned(), std::io::ErrorKind::TimedOut.into());
             let observed = observed.map_err(stuck)??;
-            document.observe(turn::mode(Some(&device)), Some(&observed), now);
+            let sight = wg::sight(&document.own.interface, document.own.ula).await;
+            document.observe(turn::mode(Some(&device)), sight, Some(&observed), now);
             Ok(())
         }
         Err(wg::Error::Absent(name)) => {
-            document.observe(turn::mode(None), None, now);
+            document.observe(turn::mode(None), Sight::default(), None, now);
             Err(wg::Error::Absent(name))
         }
         Err(error) => Err(error),
@@ -98,15 +99,21 @@ fn read(paths: &Paths) -> Result<Document, Failure> {
 fn status(document: &Document, now: u64) -> String {
     let own = &document.own;
     let (all, connected) = document.counts();
+    let mtu = own.mtu.map(|mtu| format!(", MTU {mtu}")).unwrap_or_default();
     let wireguard = match own.mode.as_str() {
-        "kernel" => format!("{}, in the kernel", own.interface),
-        "userspace" => format!("{}, in USERSPACE: this kernel has no WireGuard, so it is slower", own.interface),
+        "kernel" => format!("{}, in the kernel{mtu}", own.interface),
+        "userspace" => format!("{}, in USERSPACE: this kernel has no WireGuard, so it is slower{mtu}", own.interface),
         _ => format!("{} is not there: waiting for it", own.interface),
+    };
+    let ipv6 = match own.ula {
+        Some(ula) if own.ipv6 || own.mode == "absent" => ula.to_string(),
+        Some(ula) => format!("{ula}, which {} does not have: there is no IPv6 here", own.interface),
+        None => "none: networking.ipv6 is false".to_owned(),
     };
     let gossip: Vec<String> = document.gossip.iter().map(|(state, count)| format!("{count} {state}")).collect();
     let refused = document.peers.iter().filter(|peer| peer.reason.is_some()).count();
     let mut text = format!(
-        "node       {}\nnode id    {}\naddress    {}\nwireguard  {wireguard}\ngossip     {}\npeers      {all}, {connected} connected, {refused} refused\n",
+        "node       {}\nnode id    {}\naddress    {}\nipv6       {ipv6}\nwireguard  {wireguard}\ngossip     {}\npeers      {all}, {connected} connected, {refused} refused\n",
         own.name,
         own.node_id,
         own.address,
@@ -201,6 +208,7 @@ mod tests {
             name: name.to_owned(),
             node_id: Some("4zvwRjXUKGfvwnParsHAS3HuSVzV5cA4McphgmoCtajS".to_owned()),
             address: Some("10.42.227.168".parse().unwrap()),
+            ula: Some("fde2:1b26:8c8:0:6674:3ac4:5e71:2d66".parse().unwrap()),
             endpoint: Some("172.30.0.12:51820".parse().unwrap()),
             key: None,
             status: "alive".to_owned(),
@@ -227,9 +235,12 @@ mod tests {
                 name: "node1".to_owned(),
                 node_id: "FAe4sisG95oZ42w7buUn5qEE4TAnfTTFPiguZUHmhiF".to_owned(),
                 address: "10.42.133.224".parse().unwrap(),
+                ula: Some("fde2:1b26:8c8::7".parse().unwrap()),
+                ipv6: true,
                 key: String::new(),
                 interface: "wg0".to_owned(),
                 mode: "userspace".to_owned(),
+                mtu: Some(1420),
             },
             gossip: [("alive".to_owned(), 3), ("failed".to_owned(), 1)].into(),
             asking: Vec::new(),
@@ -248,7 +259,8 @@ mod tests {
             "node       node1\n\
              node id    FAe4sisG95oZ42w7buUn5qEE4TAnfTTFPiguZUHmhiF\n\
              address    10.42.133.224\n\
-             wireguard  wg0, in USERSPACE: this kernel has no WireGuard, so it is slower\n\
+             ipv6       fde2:1b26:8c8::7\n\
+             wireguard  wg0, in USERSPACE: this kernel has no WireGuard, so it is slower, MTU 1420\n\
              gossip     3 alive, 1 failed\n\
              peers      2, 1 connected, 1 refused\n\
              \n\

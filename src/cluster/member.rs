@@ -1,13 +1,13 @@
 //! One member of gossip: what it shows of itself, and whether that holds.
 
 use std::fmt::{self, Display, Formatter};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use x25519_dalek::{PublicKey, StaticSecret};
 
 use crate::mesh::peers::{PeerSpec, WgKey};
 use crate::mesh::record::{Flaw, Record, Tags};
-use crate::mesh::{Keyring, NodeId, Subnet};
+use crate::mesh::{Keyring, NodeId, Subnet, ula};
 
 /// Seconds between keepalives of every peer: for now always ClusterOS's 25, which keeps a NAT's entry open and makes a
 /// restarted node shake hands by itself.
@@ -82,6 +82,7 @@ pub struct Local {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     record: Record,
+    ula: Ipv6Addr,
     endpoint: SocketAddr,
     status: Status,
 }
@@ -90,6 +91,11 @@ impl Verified {
     /// Its signed record.
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// Its IPv6 address in the mesh, which follows from its id.
+    pub fn ula(&self) -> Ipv6Addr {
+        self.ula
     }
 
     /// Where its WireGuard listens, as it announces it.
@@ -117,7 +123,7 @@ impl Verified {
         PeerSpec {
             key: self.record.key,
             endpoint: Some(self.endpoint),
-            allowed: vec![(IpAddr::V4(self.record.address), 32)],
+            allowed: vec![(IpAddr::V4(self.record.address), 32), (IpAddr::V6(self.ula), 128)],
             keepalive: KEEPALIVE,
         }
     }
@@ -225,7 +231,8 @@ pub fn verify(member: &Member, local: &Local) -> Result<Verified, Refusal> {
         }
     }
     let endpoint = SocketAddr::new(addr, record.port);
-    Ok(Verified { record, endpoint, status: member.status })
+    let ula = ula::address(&record.node_id, local.subnet);
+    Ok(Verified { record, ula, endpoint, status: member.status })
 }
 
 /// The id that the member claims, unproven; for the eyes of a person.
@@ -289,7 +296,8 @@ pub(super) mod tests {
         let peer = verified.peer();
         assert_eq!(peer.key, other.wireguard_key());
         assert_eq!(peer.endpoint.unwrap().to_string(), "172.30.0.9:51820");
-        assert_eq!(peer.allowed, [(verified.record().address.into(), 32)]);
+        let ula = crate::mesh::ula::address(other.node_id(), Subnet::DEFAULT);
+        assert_eq!(peer.allowed, [(verified.record().address.into(), 32), (ula.into(), 128)]);
         assert_eq!(peer.keepalive, 25);
     }
 
@@ -347,6 +355,8 @@ pub(super) mod tests {
         let mut looped = member(&record(&other, "node2"), &other);
         looped.addr = "::ffff:10.42.0.1".parse().unwrap();
         assert_eq!(verify(&looped, &local()), Err(Refusal::Loop("10.42.0.1".parse().unwrap())));
+        looped.addr = crate::mesh::ula::address(other.node_id(), Subnet::DEFAULT).into();
+        assert_eq!(verify(&looped, &local()), Err(Refusal::Loop(looped.addr)));
         looped.addr = "0.0.0.0".parse().unwrap();
         assert_eq!(verify(&looped, &local()), Err(Refusal::Unreachable(looped.addr)));
         let mut many = record(&other, "node2");

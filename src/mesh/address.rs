@@ -7,6 +7,7 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use super::identity::NodeId;
+use super::ula;
 
 /// An IPv4 network that the mesh's addresses come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +30,11 @@ impl Subnet {
         self.length
     }
 
-    /// Whether `address` is inside, also when written as an IPv4-mapped IPv6 address.
+    /// Whether `address` is inside, also when written as an IPv4-mapped IPv6 address, or in the mesh's IPv6 network.
     pub fn contains(self, address: IpAddr) -> bool {
         match address.to_canonical() {
             IpAddr::V4(address) => (address.to_bits() ^ self.network) & self.mask() == 0,
-            IpAddr::V6(_) => false,
+            IpAddr::V6(address) => ula::contains(self, address),
         }
     }
 

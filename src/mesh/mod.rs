@@ -6,6 +6,7 @@ pub mod identity;
 pub mod keyring;
 pub mod peers;
 pub mod record;
+pub mod ula;
 
 pub use address::Subnet;
 pub use identity::{Identity, NodeId};

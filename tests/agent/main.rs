@@ -200,6 +200,7 @@ fn info_says_who_the_node_is_and_no_secret() {
          node id       4zvwRjXUKGfvwnParsHAS3HuSVzV5cA4McphgmoCtajS\n\
          wireguard key t1mnTfOpDcJgElw1bzVDsgZ7bsXk7+7pZLMjzwatXm4=\n\
          mesh address  10.42.227.168 in 10.42.0.0/16\n\
+         mesh IPv6     fde2:1b26:8c8:0:6674:3ac4:5e71:2d66 in fde2:1b26:8c8::/64\n\
          cluster keys  d33459ed\n\
          versions      node-agent {}, member record 1\n",
         env!("CARGO_PKG_VERSION")

@@ -33,6 +33,8 @@ fn two_nodes_reach_each_other_and_nothing_is_done_twice() {
         Mode::Userspace => assert_eq!(said, "READY=1\nSTATUS=USERSPACE WireGuard"),
     }
     assert!(one.reaches(&two) && two.reaches(&one), "no way through: {:?} {:?}", one.dump(), two.dump());
+    assert!(one.reaches_by_ipv6(&two) && two.reaches_by_ipv6(&one), "no way through by IPv6: {:?}", one.dump());
+    pings(&one, &two);
 
     assert_eq!(one.reconcile(&[two.peer("192.0.2.2:51820")]), []);
     assert_eq!(two.reconcile(&[one.peer("192.0.2.1:51820")]), []);
@@ -43,6 +45,15 @@ fn two_nodes_reach_each_other_and_nothing_is_done_twice() {
 
     if mode == Mode::Kernel {
         assert!(first.ended().success(), "{}", first.log());
+    }
+}
+
+/// The `ping` program, where there is one, comes through by IPv6.
+fn pings(one: &Node, two: &Node) {
+    let ping = || Command::new("ping").args(["-6", "-c", "1", "-W", "5", &two.ula.to_string()]).output();
+    match one.namespace.enter(ping) {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
+        Err(_) => eprintln!("skipped: pings: no ping(8)"),
     }
 }
 
@@ -57,7 +68,8 @@ fn wg_agrees(one: &Node, two: &Node) {
     let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(lines.len(), 2, "{text}");
     assert_eq!(lines[0][1..3], [one.key.to_string(), "51820".to_owned()]);
-    let peer = [two.key.to_string(), "(none)".to_owned(), "192.0.2.2:51820".to_owned(), format!("{}/32", two.address)];
+    let allowed = format!("{}/32,{}/128", two.address, two.ula);
+    let peer = [two.key.to_string(), "(none)".to_owned(), "192.0.2.2:51820".to_owned(), allowed];
     assert_eq!(lines[1][..4], peer);
     assert_ne!(lines[1][4], "0", "no handshake");
 }
@@ -96,8 +108,13 @@ fn without_ipv6_below_all_is_the_same() {
             off.err().map(|error| format!("no way to switch IPv6 off: {error}"))
         );
     }
-    let (one, two, _agents, _) = join(one, two);
+    let (one, two, agents, _) = join(one, two);
     assert!(one.reaches(&two) && two.reaches(&one));
+    let said = format!(
+        "node-agent: info: {} has no IPv6 address: IPv6 is switched off here (disable_ipv6=1); the other nodes are reached by IPv4\n",
+        one.interface
+    );
+    assert_eq!(agents[0].log().matches(&said).count(), 1, "{}", agents[0].log());
     assert_eq!(one.dump().peers[0].endpoint, Some("192.0.2.2:51820".parse().expect("an address")));
 }
 

@@ -1,7 +1,7 @@
 //! Namespaces, the wire between them, and `node-agent wg0` in each.
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -124,6 +124,7 @@ pub struct Node {
     pub interface: String,
     pub key: WgKey,
     pub address: Ipv4Addr,
+    pub ula: Ipv6Addr,
     /// Where its `/etc`, `/var/lib` and `/run` are.
     pub root: PathBuf,
 }
@@ -147,8 +148,14 @@ impl Node {
         // Its namespace has no address yet that it could find by itself.
         let text = format!("discovery:\n  advertise: 192.0.2.1\nnetworking:\n  interface: {interface}\n");
         fs::write(file, text).expect("node.yaml");
-        let mut node =
-            Node { namespace: Namespace::new(), interface, key: WgKey([0; 32]), address: Ipv4Addr::UNSPECIFIED, root };
+        let mut node = Node {
+            namespace: Namespace::new(),
+            interface,
+            key: WgKey([0; 32]),
+            address: Ipv4Addr::UNSPECIFIED,
+            ula: Ipv6Addr::UNSPECIFIED,
+            root,
+        };
         assert!(node.run(&["init"]).status.success(), "init");
         let facts = String::from_utf8(node.run(&["info"]).stdout).expect("text");
         let fact = |name: &str| {
@@ -157,6 +164,7 @@ impl Node {
         };
         node.key = fact("wireguard key").parse().expect("a key");
         node.address = fact("mesh address").parse().expect("an address");
+        node.ula = fact("mesh IPv6").parse().expect("an address");
         node
     }
 
@@ -240,22 +248,30 @@ impl Node {
         PeerSpec {
             key: self.key,
             endpoint: Some(endpoint.parse().expect("an endpoint")),
-            allowed: vec![(self.address.into(), 32)],
+            allowed: vec![(self.address.into(), 32), (self.ula.into(), 128)],
             keepalive: 0,
         }
     }
 
     /// Whether a packet comes through to `other` by its mesh address.
     pub fn reaches(&self, other: &Node) -> bool {
-        let sink = other.namespace.enter(|| UdpSocket::bind(SocketAddr::from((other.address, 0)))).expect("a socket");
+        self.reaches_by(self.address.into(), other, other.address.into())
+    }
+
+    /// The same by its IPv6 address.
+    pub fn reaches_by_ipv6(&self, other: &Node) -> bool {
+        self.reaches_by(self.ula.into(), other, other.ula.into())
+    }
+
+    fn reaches_by(&self, own: IpAddr, other: &Node, there: IpAddr) -> bool {
+        let sink = other.namespace.enter(|| UdpSocket::bind(SocketAddr::from((there, 0)))).expect("a socket");
         sink.set_read_timeout(Some(Duration::from_millis(500))).expect("a limit");
         let to = sink.local_addr().expect("an address");
-        let source = self.namespace.enter(|| UdpSocket::bind(SocketAddr::from((self.address, 0)))).expect("a socket");
+        let source = self.namespace.enter(|| UdpSocket::bind(SocketAddr::from((own, 0)))).expect("a socket");
         (0..20).any(|_| {
             source.send_to(b"hello", to).expect("sent");
             let mut text = [0; 8];
-            sink.recv_from(&mut text)
-                .is_ok_and(|(length, from)| &text[..length] == b"hello" && from.ip() == self.address)
+            sink.recv_from(&mut text).is_ok_and(|(length, from)| &text[..length] == b"hello" && from.ip() == own)
         })
     }
 
@@ -267,6 +283,7 @@ impl Node {
             port: 51820,
             address: self.address,
             prefix: 16,
+            ula: None,
             mtu: 1420,
             node_id: "a stranger".to_owned(),
         }

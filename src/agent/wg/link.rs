@@ -1,7 +1,7 @@
 //! Links, addresses and routes of this network namespace, by rtnetlink.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt;
 use netlink_packet_route::AddressFamily;
@@ -110,21 +110,38 @@ impl Links {
 
     /// Makes `address` the only IPv4 address of a link. Nothing is sent if it is that already.
     pub async fn set_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
+        self.set_only(index, AddressFamily::Inet, IpAddr::V4(address), prefix).await
+    }
+
+    /// Makes `address` the only IPv6 address of a link, beside that of the link itself. Nothing is sent if it is that
+    /// already.
+    pub async fn set_ula(&self, index: u32, address: Ipv6Addr, prefix: u8) -> io::Result<()> {
+        self.set_only(index, AddressFamily::Inet6, IpAddr::V6(address), prefix).await
+    }
+
+    async fn set_only(&self, index: u32, family: AddressFamily, address: IpAddr, prefix: u8) -> io::Result<()> {
         let mut present = false;
-        for old in self.addresses(index).await? {
-            if old.header.prefix_len == prefix && local(&old) == Some(IpAddr::V4(address)) {
-                present = true;
-            } else {
-                self.handle.address().del(old).execute().await.map_err(cause)?;
+        for old in self.addresses(index).await?.into_iter().filter(|old| old.header.family == family) {
+            match local(&old) {
+                Some(own) if own == address && old.header.prefix_len == prefix => present = true,
+                Some(IpAddr::V6(own)) if own.is_unicast_link_local() => {}
+                _ => self.handle.address().del(old).execute().await.map_err(cause)?,
             }
         }
-        if present { Ok(()) } else { self.add_address(index, address, prefix).await }
+        if present {
+            return Ok(());
+        }
+        self.handle.address().add(index, address, prefix).replace().execute().await.map_err(cause)
+    }
+
+    /// Whether the link has `address`.
+    pub async fn has(&self, index: u32, address: IpAddr) -> io::Result<bool> {
+        Ok(self.addresses(index).await?.iter().any(|one| local(one) == Some(address)))
     }
 
     async fn addresses(&self, index: u32) -> io::Result<Vec<AddressMessage>> {
         let request = self.handle.address().get().set_link_index_filter(index);
-        let found: Vec<AddressMessage> = request.execute().try_collect().await.map_err(cause)?;
-        Ok(found.into_iter().filter(|one| one.header.family == AddressFamily::Inet).collect())
+        request.execute().try_collect().await.map_err(cause)
     }
 
     /// Makes `gateway`, reached over the link, the way to everywhere else.
@@ -134,10 +151,17 @@ impl Links {
     }
 }
 
+/// The address itself. IPv4 names it `Local` where the far end is another one; IPv6 has no `Local` then.
 fn local(address: &AddressMessage) -> Option<IpAddr> {
-    address.attributes.iter().find_map(|attribute| match attribute {
+    let own = address.attributes.iter().find_map(|attribute| match attribute {
         AddressAttribute::Local(ip) => Some(*ip),
         _ => None,
+    });
+    own.or_else(|| {
+        address.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Address(ip) => Some(*ip),
+            _ => None,
+        })
     })
 }
 

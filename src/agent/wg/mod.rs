@@ -14,13 +14,61 @@ mod up;
 mod userspace;
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use device::{Changes, Device, Mode, changes, owned};
 pub use error::Error;
 pub use link::{Link, Links};
 pub use settings::{Settings, command};
 pub use up::{down, up};
+
+use crate::mesh::ula;
+
+/// What of a link a person is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// Bytes a packet may have.
+    pub mtu: Option<u32>,
+    /// Whether it has the IPv6 address that it may have.
+    pub ipv6: bool,
+}
+
+/// Looks at the link `name`, which may have `ula`; what cannot be seen is none.
+pub async fn sight(name: &str, ula: Option<Ipv6Addr>) -> Sight {
+    let look = async || {
+        let links = Links::open()?;
+        let Some(link) = links.find(name).await? else { return Ok(Sight::default()) };
+        let ipv6 = match ula {
+            Some(ula) => links.has(link.index, IpAddr::V6(ula)).await?,
+            None => false,
+        };
+        Ok::<_, io::Error>(Sight { mtu: link.mtu, ipv6 })
+    };
+    look().await.unwrap_or_default()
+}
+
+/// Gives the link the IPv6 address where it can have one; the error is why it cannot. Nothing is sent if it has it already.
+pub async fn place_ula(name: &str, ula: Ipv6Addr) -> Result<(), String> {
+    let links = Links::open().map_err(|cause| cause.to_string())?;
+    match links.find(name).await.map_err(|cause| cause.to_string())? {
+        Some(link) => set_ula(&links, &link, ula).await,
+        None => Ok(()),
+    }
+}
+
+async fn set_ula(links: &Links, link: &Link, ula: Ipv6Addr) -> Result<(), String> {
+    if link.mtu.is_some_and(|mtu| mtu < ula::SMALLEST_MTU) {
+        return Err(format!("its packets are smaller than the {} bytes of IPv6", ula::SMALLEST_MTU));
+    }
+    let switch = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", link.name);
+    match std::fs::read_to_string(switch) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err("this kernel has no IPv6".to_owned()),
+        Ok(text) if text.trim() == "1" => return Err("IPv6 is switched off here (disable_ipv6=1)".to_owned()),
+        // What cannot be read is tried.
+        _ => {}
+    }
+    links.set_ula(link.index, ula, ula::LENGTH).await.map_err(|cause| cause.to_string())
+}
 
 /// Gives the link the address, should this node have moved since it was brought up. Nothing is sent if it has it already.
 pub async fn place(name: &str, address: Ipv4Addr, prefix: u8) -> Result<(), Error> {
@@ -30,7 +78,8 @@ pub async fn place(name: &str, address: Ipv4Addr, prefix: u8) -> Result<(), Erro
     links.set_address(link.index, address, prefix).await.map_err(refused)
 }
 
-/// Mark, address and size of the link, then up; the same for both modes. What is so already is not sent.
+/// Mark, addresses and size of the link, then up; the same for both modes. What is so already is not sent. A link without
+/// its IPv6 address is said to be so, and is as good.
 /// Returns the link's number.
 async fn dress(settings: &Settings, links: &Links) -> Result<u32, Error> {
     let name = &settings.interface;
@@ -55,6 +104,13 @@ async fn dress(settings: &Settings, links: &Links) -> Result<u32, Error> {
             Some(libc::EADDRINUSE) => Error::PortTaken(settings.port),
             _ => asked("bringing the link up")(cause),
         })?;
+    }
+    if let Some(ula) = settings.ula {
+        // It has the size of its packets only now.
+        let dressed = Link { mtu: Some(settings.mtu), ..link.clone() };
+        if let Err(cause) = set_ula(links, &dressed, ula).await {
+            log::info!("{name} has no IPv6 address: {cause}; the other nodes are reached by IPv4");
+        }
     }
     Ok(link.index)
 }

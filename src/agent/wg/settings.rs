@@ -1,6 +1,6 @@
 //! What the link of this node is to be, from its configuration and its identity.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use zeroize::Zeroizing;
 
@@ -55,6 +55,8 @@ pub struct Settings {
     pub address: Ipv4Addr,
     /// The prefix length of the mesh.
     pub prefix: u8,
+    /// The IPv6 address of this node in the mesh; none if it is to have none.
+    pub ula: Option<Ipv6Addr>,
     /// Bytes that a packet may have.
     pub mtu: u32,
     /// Who this node is; marks the link as ours.
@@ -71,6 +73,7 @@ impl Settings {
             port: networking.listen_port,
             address: node.address,
             prefix: node.subnet.length(),
+            ula: node.ula(),
             mtu: mtu(below(node)),
             node_id: node.identity.node_id().to_string(),
         }
