@@ -135,6 +135,9 @@ pub struct Networking {
     /// Whether this node's link has an IPv6 address, too, where it can; it has unless this is false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<bool>,
+    /// Whether `/etc/hosts` has `NAME.mesh` for every node; it has unless this is false. Ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<bool>,
     /// Accepted; not used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wifi: Option<Value>,
@@ -147,6 +150,7 @@ impl Default for Networking {
             listen_port: WIREGUARD_PORT,
             subnet: Subnet::DEFAULT.to_string(),
             ipv6: None,
+            hosts: None,
             wifi: None,
         }
     }

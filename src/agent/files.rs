@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 
 /// No file of the agent comes near this many bytes.
 const LIMIT: u64 = 1 << 20;
+
+/// Nor does a file of others that it changes come near this many.
+const OTHERS: u64 = 16 << 20;
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,72 @@ pub fn read(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
         return Err(io::Error::new(ErrorKind::FileTooLarge, "the file is larger than 1 MiB"));
     }
     Ok(Some(text))
+}
+
+/// The bytes of a file that is not the agent's alone, or none if there is no file. As [`read`], it follows no link; `FileTooLarge` above
+/// 16 MiB.
+pub fn bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    if file.take(OTHERS).read_to_end(&mut bytes)? as u64 == OTHERS {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, "the file is larger than 16 MiB"));
+    }
+    Ok(Some(bytes))
+}
+
+/// Puts `new` where `old` was, none if there was no file, in a file that is not the agent's alone: its mode and its owner stay.
+///
+/// Whole or not at all, by another file of the same name. A file that is mounted by itself, as in containers, or in a folder that cannot be
+/// written, gets no other name: it is written in place, from the first byte that differs on, and back again if the rest does not fit.
+pub fn exchange(path: &Path, old: Option<&[u8]>, new: &[u8]) -> io::Result<()> {
+    let draft = draft(path);
+    let drafted = (|| {
+        match fs::remove_file(&draft) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let like = old.map(|_| fs::symlink_metadata(path)).transpose()?;
+        let mode = like.as_ref().map_or(0o644, |like| like.permissions().mode() & 0o777);
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(libc::O_NOFOLLOW).open(&draft)?;
+        file.write_all(new)?;
+        if let Some(like) = like {
+            std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        fs::rename(&draft, path)
+    })();
+    let Err(error) = drafted else { return Ok(()) };
+    drop(fs::remove_file(&draft));
+    match (error.raw_os_error(), old) {
+        (Some(libc::EBUSY | libc::EROFS | libc::EXDEV | libc::EACCES | libc::EPERM), Some(old)) => {
+            in_place(path, old, new)
+        }
+        _ => Err(error),
+    }
+}
+
+fn in_place(path: &Path, old: &[u8], new: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    let same = old.iter().zip(new).take_while(|(old, new)| old == new).count();
+    let put = |bytes: &[u8]| {
+        file.write_all_at(bytes.get(same..).unwrap_or_default(), same as u64)?;
+        file.set_len(bytes.len() as u64)
+    };
+    if let Err(error) = put(new) {
+        // The error that matters is the first one.
+        drop(put(old));
+        return Err(error);
+    }
+    file.sync_all()
 }
 
 /// Writes `text` to the file, whole or not at all, with mode 0600 (`secret`) or 0644.
@@ -120,10 +189,10 @@ fn draft(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, close, create, folder, read, replace};
+    use super::{Place, bytes, close, create, exchange, folder, in_place, read, replace};
     use std::fs;
     use std::io::ErrorKind;
-    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
     use std::path::PathBuf;
 
     fn place(name: &str) -> PathBuf {
@@ -159,5 +228,32 @@ mod tests {
         replace(&path, "mine", true, Place::Kept).unwrap();
         assert!(!fs::symlink_metadata(&path).unwrap().is_symlink());
         fs::remove_dir_all(path.parent().unwrap().parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_others_keeps_its_mode_and_is_changed_whole_or_in_place() {
+        let path = place("others");
+        folder(&path, false).unwrap();
+        exchange(&path, None, b"one\n").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o664)).unwrap();
+        let before = fs::metadata(&path).unwrap().ino();
+        exchange(&path, Some(b"one\n"), b"one\n\xfftwo\n").unwrap();
+        assert_eq!(bytes(&path).unwrap().unwrap(), b"one\n\xfftwo\n");
+        let after = fs::metadata(&path).unwrap();
+        assert_eq!(after.permissions().mode() & 0o777, 0o664);
+        assert_ne!(after.ino(), before);
+        for (old, new) in
+            [("one\n\u{0}two\n", "one\nthree and more\n"), ("one\nthree and more\n", "o"), ("o", ""), ("", "new")]
+        {
+            fs::write(&path, old).unwrap();
+            in_place(&path, old.as_bytes(), new.as_bytes()).unwrap();
+            assert_eq!(bytes(&path).unwrap().unwrap(), new.as_bytes());
+            assert_eq!(fs::metadata(&path).unwrap().ino(), after.ino());
+        }
+        let names: Vec<_> =
+            fs::read_dir(path.parent().unwrap()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(names, ["file.json"]);
+        drop(fs::remove_dir_all(path.parent().unwrap().parent().unwrap()));
     }
 }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod environment;
 pub mod files;
 pub mod gossip;
+pub mod hosts;
 pub mod init;
 pub mod k3s;
 pub mod network;

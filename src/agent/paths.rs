@@ -39,6 +39,11 @@ impl Paths {
         self.root.join("run/cluster-os/peers.json")
     }
 
+    /// The names of hosts, which are not the agent's alone.
+    pub fn hosts(&self) -> PathBuf {
+        self.root.join("etc/hosts")
+    }
+
     /// The k3s server that was found last.
     pub fn k3s_server(&self) -> PathBuf {
         self.root.join("var/lib/cluster-os/k3s-server")

@@ -16,7 +16,7 @@ use super::node::{self, Node};
 use super::paths::Paths;
 use super::report::Document;
 use super::wg::{self, Changes, Device, Mode};
-use super::{Failure, gossip, init, notify, seeds, serf};
+use super::{Failure, gossip, hosts, init, notify, seeds, serf};
 use crate::cluster::{Local, Member, Roster};
 use crate::mesh::WgKey;
 use crate::mesh::peers::{Operation, diff};
@@ -130,6 +130,9 @@ struct Agent<'a> {
     due: Instant,
     pause: Duration,
     ready: bool,
+    names: hosts::Names,
+    /// Whether the names in `/etc/hosts` may be others than the roster's.
+    unnamed: bool,
     /// What was complained about last, so that it is said once.
     complaint: String,
     status: String,
@@ -151,6 +154,8 @@ impl<'a> Agent<'a> {
             due: Instant::now(),
             pause: SOON,
             ready: false,
+            names: hosts::Names::default(),
+            unnamed: true,
             complaint: String::new(),
             status: String::new(),
             written: String::new(),
@@ -200,6 +205,7 @@ impl<'a> Agent<'a> {
             );
         }
         self.members = Some(members);
+        self.unnamed = true;
         self.look_soon();
     }
 
@@ -232,6 +238,7 @@ impl<'a> Agent<'a> {
         } else if !std::mem::take(&mut self.complaint).is_empty() {
             info!("{} is there, its peers are as they should be", self.interface());
         }
+        self.name(outcome.is_ok());
         self.report(outcome.is_err()).await;
         self.due = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(if outcome.is_err() { LAST_SEARCH } else { LATE });
@@ -268,6 +275,21 @@ impl<'a> Agent<'a> {
         }
         self.announced = announced;
         Ok(())
+    }
+
+    /// Keeps the names of the mesh while its link is `there`: who takes that down takes them away, too.
+    fn name(&mut self, there: bool) {
+        if self.node.config.networking.hosts == Some(false) {
+            if std::mem::take(&mut self.unnamed) {
+                self.names.clear(self.paths);
+            }
+        } else if let Some(members) = self.members.as_ref().filter(|_| there) {
+            if std::mem::take(&mut self.unnamed) {
+                self.names.keep(self.paths, &self.local, &self.roster, members);
+            }
+        } else {
+            self.unnamed = true;
+        }
     }
 
     /// Writes peers.json, and tells the supervisor.

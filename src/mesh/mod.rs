@@ -2,8 +2,10 @@
 //! WireGuard device should have. Pure; knows nothing of gossip.
 
 pub mod address;
+pub mod hosts;
 pub mod identity;
 pub mod keyring;
+pub mod overlap;
 pub mod peers;
 pub mod record;
 pub mod ula;

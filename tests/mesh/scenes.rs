@@ -7,7 +7,7 @@ use clusteros_init::mesh::peers::{Operation, PeerSpec};
 
 use crate::kit::{SOON, wait_until};
 use crate::need;
-use crate::world::{Node, no_wireguard};
+use crate::world::{Node, no_network, no_wireguard};
 
 /// Two nodes that are up and know each other.
 fn pair() -> (Node, Node, [crate::world::Agent; 2], String) {
@@ -257,4 +257,35 @@ fn the_process_in_user_space_ends_when_told_and_when_it_lost_its_link() {
     assert!(text.contains("another process serves it already"), "{text}");
     agent.signal(15);
     agent.ended();
+}
+
+#[test]
+fn down_takes_the_names_away_also_where_the_file_is_mounted() {
+    need!("down_takes_the_names_away_also_where_the_file_is_mounted", no_network());
+    let node = Node::new();
+    let path = node.root.join("etc/hosts");
+    let theirs = b"127.0.0.1 localhost\n\xff of others\n";
+    let names = b"# begin of the mesh: node-agent keeps these lines\n10.42.0.1\tnode1.mesh\n# end of the mesh\n";
+    let text = [&theirs[..], names].concat();
+    std::fs::write(&path, &text).expect("hosts");
+    assert!(node.run(&["wg0", "--down"]).status.success());
+    assert_eq!(std::fs::read(&path).expect("hosts"), theirs);
+
+    let mount = |options: &str| {
+        std::fs::write(&path, &text).expect("hosts");
+        let script = format!("mount --bind '{0}' '{0}' && {options} exec \"$@\"", path.display());
+        let output = node.namespace.enter(|| {
+            let before = ["unshare", "--mount", "sh", "-c", &script, "sh"];
+            node.command_through(&before, &["wg0", "--down"]).output().expect("unshare")
+        });
+        assert!(output.status.success(), "{output:?}");
+        (String::from_utf8_lossy(&output.stderr).into_owned(), std::fs::read(&path).expect("hosts"))
+    };
+    assert_eq!(mount(""), (String::new(), theirs.to_vec()));
+    let (said, left) = mount(&format!("mount -o remount,bind,ro '{}' &&", path.display()));
+    assert!(
+        said.contains("warning: unable to take the names of the mesh out of /etc/hosts: Read-only file system"),
+        "{said}"
+    );
+    assert_eq!(left, text);
 }

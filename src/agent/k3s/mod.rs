@@ -29,7 +29,7 @@ use crate::cluster::k3s::facts::Facts;
 use crate::cluster::k3s::finding::{Act, Finding, Need, State};
 use crate::cluster::k3s::judge::Failures;
 use crate::cluster::k3s::plan::{NAMES, plan};
-use crate::cluster::k3s::ranges::Ranges;
+use crate::cluster::k3s::ranges::{Range, Ranges};
 use crate::cluster::k3s::role::{self, Role};
 use crate::cluster::k3s::{environment, table};
 use crate::mesh::Subnet;
@@ -244,6 +244,17 @@ impl Plan {
 /// How it ends where these findings are in the way: those that pass by themselves are a reason to try again.
 fn code(names: &[&str]) -> u8 {
     if names.iter().all(|name| PASSING.contains(name)) { 1 } else { CONFIGURATION }
+}
+
+/// What to say where node.yaml gives pods or services, if k3s is to run here, a range that overlaps the mesh. Those that are
+/// chosen when it says nothing never do.
+pub fn overlap(config: &Config, mesh: Subnet) -> Option<String> {
+    let role = role_of(config).ok().flatten()?;
+    let range = |key: &str| Range::read(extra(config, role).get(key)?.as_str()?).ok();
+    ["cluster-cidr", "service-cidr"].into_iter().find_map(|key| {
+        let range = range(key).filter(|range| range.overlaps(mesh))?;
+        Some(format!("k3s.{}.{key}: {range} overlaps the mesh, {mesh}", role.word()))
+    })
 }
 
 fn extra(config: &Config, role: Role) -> &Extra {

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
+use netlink_packet_route::route::RouteMessage;
 use netlink_sys::AsyncSocket;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkWireguard, RouteMessageBuilder};
 use tokio::task::JoinHandle;
@@ -142,6 +143,19 @@ impl Links {
     async fn addresses(&self, index: u32) -> io::Result<Vec<AddressMessage>> {
         let request = self.handle.address().get().set_link_index_filter(index);
         request.execute().try_collect().await.map_err(cause)
+    }
+
+    /// Every address of every link: the link's number, the address, the length of its network.
+    pub async fn every_address(&self) -> io::Result<Vec<(u32, IpAddr, u8)>> {
+        let found: Vec<AddressMessage> = self.handle.address().get().execute().try_collect().await.map_err(cause)?;
+        let described = |one: &AddressMessage| Some((one.header.index, local(one)?, one.header.prefix_len));
+        Ok(found.iter().filter_map(described).collect())
+    }
+
+    /// Every IPv4 route of every table.
+    pub async fn routes(&self) -> io::Result<Vec<RouteMessage>> {
+        let every = RouteMessageBuilder::<Ipv4Addr>::new().build();
+        self.handle.route().get(every).execute().try_collect().await.map_err(cause)
     }
 
     /// Makes `gateway`, reached over the link, the way to everywhere else.

@@ -5,6 +5,7 @@
 
 mod device;
 mod error;
+mod holdings;
 mod kernel;
 mod link;
 mod settings;
@@ -18,6 +19,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub use device::{Changes, Device, Mode, changes, owned};
 pub use error::Error;
+pub(super) use holdings::holdings;
 pub use link::{Link, Links};
 pub use settings::{Settings, command};
 pub use up::{down, up};

@@ -1,14 +1,15 @@
 //! What the link of this node is to be, from its configuration and its identity.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use zeroize::Zeroizing;
 
 use super::Link;
+use crate::agent::config::Networking;
 use crate::agent::node::Node;
 use crate::agent::paths::Paths;
-use crate::agent::{Failure, underlay};
-use crate::mesh::Subnet;
+use crate::agent::{Failure, hosts, k3s, underlay};
+use crate::mesh::overlap;
 use crate::mesh::peers::WgKey;
 
 /// Bytes of a packet inside, where nothing below says less. Fits 1500 bytes below, also with IPv6 there.
@@ -25,21 +26,41 @@ pub fn command(paths: &Paths, down: bool, userspace: bool) -> Result<(), Failure
     let node = Node::load(paths)?;
     let settings = Settings::of(&node);
     if down {
-        return super::down(&settings);
+        super::down(&settings)?;
+        if let Err(error) = hosts::clear(paths) {
+            log::warn!(
+                "unable to take the names of the mesh out of /etc/hosts: {error}; they lead nowhere until wg0 is back"
+            );
+        }
+        return Ok(());
     }
-    if let Some(line) = overlap(&underlay::addresses(), &settings.interface, node.subnet) {
-        log::warn!("{line}");
-    }
+    apart(&node)?;
     super::up(&settings, userspace)
 }
 
-/// What to say where another link of this host is inside the mesh: packets for one of the two go astray.
-fn overlap(addresses: &[(String, IpAddr)], interface: &str, subnet: Subnet) -> Option<String> {
-    let (name, address) = addresses.iter().find(|(name, address)| name != interface && subnet.contains(*address))?;
-    Some(format!(
-        "unable to keep the mesh apart: {name} has {address}, which is inside the mesh {subnet}; \
-         choose another range for the mesh with NODE_SUBNET, the same on every node"
-    ))
+/// Makes sure that nothing else of this host, and nothing of k3s, has addresses of the mesh.
+fn apart(node: &Node) -> Result<(), Failure> {
+    let Networking { interface, .. } = &node.config.networking;
+    let mesh = node.subnet;
+    if let Some(clash) = k3s::overlap(&node.config, mesh) {
+        return Err(Failure::configuration(format!(
+            "unable to bring up {interface}: {clash}; choose another range there, or another one for the mesh with NODE_SUBNET, \
+             the same on every node"
+        )));
+    }
+    let holdings = super::holdings(interface).unwrap_or_else(|cause| {
+        log::warn!(
+            "unable to read the addresses and routes of this host: {cause}; what overlaps the mesh is not found"
+        );
+        Vec::new()
+    });
+    match overlap::overlap(mesh, &holdings) {
+        None => Ok(()),
+        Some(clash) => Err(Failure::configuration(format!(
+            "unable to bring up {interface}: the mesh {mesh} overlaps what this host has: {clash}; choose another range for the \
+             mesh with NODE_SUBNET, the same on every node"
+        ))),
+    }
 }
 
 /// What the link of this node is to be.
@@ -123,24 +144,7 @@ fn below(node: &Node) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{mtu, overlap};
-    use crate::mesh::Subnet;
-    use std::net::IpAddr;
-
-    #[test]
-    fn a_link_inside_the_mesh_is_named() {
-        let address = |name: &str, text: &str| (name.to_owned(), text.parse::<IpAddr>().expect("an address"));
-        let apart = [address("eth0", "192.0.2.1"), address("wg0", "10.42.0.1"), address("eth0", "fe80::1")];
-        assert_eq!(overlap(&apart, "wg0", Subnet::DEFAULT), None);
-        let inside = [address("wg0", "10.42.0.1"), address("eth0", "10.42.7.5")];
-        assert_eq!(
-            overlap(&inside, "wg0", Subnet::DEFAULT).as_deref(),
-            Some(
-                "unable to keep the mesh apart: eth0 has 10.42.7.5, which is inside the mesh 10.42.0.0/16; \
-                 choose another range for the mesh with NODE_SUBNET, the same on every node"
-            )
-        );
-    }
+    use super::mtu;
 
     #[test]
     fn a_packet_fits_into_one_below() {
