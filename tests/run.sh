@@ -35,6 +35,7 @@ tools=(
     qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod shellcheck:shellcheck unshare:util-linux setpriv:util-linux jq:jq
     tini:tini dumb-init:dumb-init catatonit:catatonit strace:strace scriptreplay:bsdutils zsh:zsh fish:fish groff:groff-base
     dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap podman:podman
+    runc:runc mke2fs:e2fsprogs sysctl:procps
 )
 
 install_tools() {
@@ -214,6 +215,7 @@ rung_boot() {
     results tests/cgroup/machine.sh
     results tests/chaos/machine.sh
     results tests/k3s/machine.sh
+    script tests/image/machine.sh
 }
 
 # --- running them ----------------------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ pack() { (cd "$1" && find . -print0 | cpio --null --quiet -o -H newc); }
 # OPTION...: runs $work/initramfs.cpio and ends as the tests in it do. Twenty minutes: an emulated processor on a busy host takes
 # some.
 boot() {
-    timeout "${GUEST_LIMIT:-1200}" qemu-system-x86_64 -accel "${APPLIANCE_ACCEL:-tcg}" -m 1024 -nodefaults -display none -no-reboot \
+    timeout "${GUEST_LIMIT:-1200}" qemu-system-x86_64 -accel "${APPLIANCE_ACCEL:-tcg}" -m "${GUEST_MEMORY:-1024}" -nodefaults -display none -no-reboot \
         -kernel "$built/vmlinuz" -initrd "$work/initramfs.cpio" -serial stdio -device virtio-rng-pci "$@" </dev/null |
         sed -u 's/\r//g' | tee "$work/console"
     grep -q '^ended: 0$' "$work/console" || fail "the tests failed in the machine; what they printed is above"
