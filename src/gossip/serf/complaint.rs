@@ -34,6 +34,8 @@ pub enum Complaint {
     Conflict,
     /// This node's own name is another's, too.
     OwnConflict,
+    /// Nobody knows whose the name of this node is.
+    Undecided,
     /// A coordinate that is none.
     Coordinate,
 }

@@ -1,4 +1,7 @@
-//! Two nodes of one name (section 3.9): whom most others mean stays.
+//! Two nodes of one name (section 3.9): whom most others mean by it stays.
+//!
+//! Serf ends unless most of the answers are for it, so also if nobody answers: one datagram of a stranger ends a node that is alone. Here a
+//! node ends only if most of the answers are for another.
 
 use super::complaint::Complaint;
 use super::machine::Serf;
@@ -14,12 +17,19 @@ pub(super) struct Votes {
     responses: usize,
     /// Those who mean this node.
     matching: usize,
+    /// Those who mean another.
+    against: usize,
 }
 
 impl Votes {
-    /// Whether most mean this node: of none, nobody does.
+    /// Whether most mean this node.
     fn majority(self) -> bool {
         self.matching > self.responses / 2
+    }
+
+    /// Whether most mean another.
+    fn minority(self) -> bool {
+        self.against > self.responses / 2
     }
 }
 
@@ -59,21 +69,27 @@ impl Serf {
         let Ok(SerfMessage::Conflict(member)) = SerfMessage::decode(payload) else {
             return self.complain(now, Complaint::Malformed, || "serf: Invalid conflict query response".to_owned());
         };
-        let member = member.unwrap_or_default();
-        let mine =
-            member.addr.ip().is_some() && member.addr.ip() == self.config.addr.ip() && member.port == self.config.port;
+        // Who knows nobody of that name answers with none.
+        let of = member.and_then(|member| Some((member.addr.ip()?, member.port)));
+        let mine = of.is_some() && of == self.config.addr.ip().map(|ip| (ip, self.config.port));
         if let Some(Purpose::Conflict(votes)) = self.inquiries.get_mut(&ltime).map(|inquiry| &mut inquiry.purpose) {
             votes.responses += 1;
             votes.matching += usize::from(mine);
+            votes.against += usize::from(of.is_some() && !mine);
         }
     }
 
     /// Everybody who wanted to has answered.
-    pub(super) fn judge(&mut self, votes: Votes) {
-        let Votes { responses, matching } = votes;
+    pub(super) fn judge(&mut self, now: Time, votes: Votes) {
+        let Votes { responses, matching, against } = votes;
         if votes.majority() {
             return self
                 .log(Level::Info, format!("serf: majority in name conflict resolution [{matching} / {responses}]"));
+        }
+        if !votes.minority() {
+            return self.complain(now, Complaint::Undecided, || {
+                format!("serf: unable to settle whose name this is: {matching} of {responses} answers are for this node, {against} for another; staying, rename one of the two")
+            });
         }
         let why = format!("minority in name conflict resolution, quitting [{matching} / {responses}]");
         self.log(Level::Warn, format!("serf: {why}"));
@@ -124,9 +140,11 @@ mod tests {
 
     #[test]
     fn section_3_9_the_majority() {
-        let majority = |matching, responses| Votes { responses, matching }.majority();
+        let majority = |matching, responses| Votes { responses, matching, ..Votes::default() }.majority();
         assert!(!majority(0, 0) && !majority(1, 2) && !majority(1, 3) && !majority(2, 4));
         assert!(majority(1, 1) && majority(2, 2) && majority(2, 3) && majority(3, 4));
+        let minority = |against, responses| Votes { responses, against, ..Votes::default() }.minority();
+        assert!(!minority(0, 0) && !minority(1, 2) && minority(1, 1) && minority(2, 3));
     }
 
     #[test]
@@ -137,11 +155,23 @@ mod tests {
 
     #[test]
     fn section_3_9_whom_few_mean_goes() {
-        let (outputs, lines) = judged(&[Some(66), None]);
-        let why = "minority in name conflict resolution, quitting [0 / 2]".to_owned();
+        let (outputs, lines) = judged(&[Some(66), None, Some(66)]);
+        let why = "minority in name conflict resolution, quitting [0 / 3]".to_owned();
         assert_eq!((outputs, lines), (vec![Output::Shutdown { why: why.clone() }], vec![format!("serf: {why}")]));
-        let (outputs, _) = judged(&[]);
-        assert!(matches!(&outputs[..], [Output::Shutdown { .. }]));
+    }
+
+    /// A node that is alone is not ended by one datagram that says its name.
+    #[test]
+    fn who_has_no_majority_against_it_stays() {
+        for (votes, counts) in [
+            (&[][..], "0 of 0 answers are for this node, 0 for another"),
+            (&[None, None], "0 of 2 answers are for this node, 0 for another"),
+            (&[Some(1), Some(66)], "1 of 2 answers are for this node, 1 for another"),
+            (&[Some(66), None], "0 of 2 answers are for this node, 1 for another"),
+        ] {
+            let line = format!("serf: unable to settle whose name this is: {counts}; staying, rename one of the two");
+            assert_eq!(judged(votes), (vec![], vec![line]));
+        }
     }
 
     #[test]

@@ -92,7 +92,7 @@ impl Serf {
     }
 
     /// A response about keys. When everybody has answered, the operation ends.
-    pub(super) fn hear_keys(&mut self, ltime: u64, from: Name, payload: &[u8]) {
+    pub(super) fn hear_keys(&mut self, now: Time, ltime: u64, from: Name, payload: &[u8]) {
         let purpose = self.inquiries.get_mut(&ltime).map(|inquiry| &mut inquiry.purpose);
         let Some(Purpose::Keys(Collection(report))) = purpose else { return };
         report.responses += 1;
@@ -125,7 +125,7 @@ impl Serf {
             self.log(Level::Warn, text);
         }
         if whole {
-            self.close_inquiry(ltime);
+            self.close_inquiry(now, ltime);
         }
     }
 }

@@ -158,7 +158,7 @@ impl Serf {
                 self.out.push_back(Output::Reply { key: ltime, reply: Reply::Response(from, payload) });
             }
             (Purpose::Conflict(_), false) => self.hear_vote(now, ltime, &payload),
-            (Purpose::Keys(_), false) => self.hear_keys(ltime, from, &payload),
+            (Purpose::Keys(_), false) => self.hear_keys(now, ltime, from, &payload),
             (Purpose::Conflict(_) | Purpose::Keys(_), true) => {}
         }
     }
@@ -166,14 +166,14 @@ impl Serf {
     /// Ends the queries whose time is over.
     pub(super) fn close_inquiries(&mut self, now: Time) {
         let over: Vec<u64> = self.inquiries.iter().filter(|(_, i)| i.until <= now).map(|(ltime, _)| *ltime).collect();
-        over.into_iter().for_each(|ltime| self.close_inquiry(ltime));
+        over.into_iter().for_each(|ltime| self.close_inquiry(now, ltime));
     }
 
-    pub(super) fn close_inquiry(&mut self, ltime: u64) {
+    pub(super) fn close_inquiry(&mut self, now: Time, ltime: u64) {
         let Some(inquiry) = self.inquiries.remove(&ltime) else { return };
         match inquiry.purpose {
             Purpose::Client => self.out.push_back(Output::Reply { key: ltime, reply: Reply::Done }),
-            Purpose::Conflict(votes) => self.judge(votes),
+            Purpose::Conflict(votes) => self.judge(now, votes),
             Purpose::Keys(collection) => {
                 self.out.push_back(Output::Keys { key: ltime, report: collection.report() });
             }

@@ -207,9 +207,18 @@ fn who_takes_a_name_that_is_taken_goes() {
     world.nodes[1].notice(world.now, &conflict);
     world.rounds(20);
     assert_eq!(world.shut_down, [0; 0]);
-    world.nodes[1].config.addr = Addr(vec![10, 0, 0, 99]);
+    // Nobody answers to where it says that it is.
+    let there = std::mem::replace(&mut world.nodes[1].config.addr, Addr(vec![10, 0, 0, 99]));
     world.nodes[1].notice(world.now, &conflict);
     world.rounds(20);
-    // Nobody answers to where it says that it is.
-    assert_eq!(world.shut_down.len(), 1);
+    assert_eq!(world.shut_down, [0; 0]);
+    // Everybody means the other one.
+    world.nodes[1].config.addr = there;
+    let now = world.now;
+    (0..6)
+        .filter(|place| *place != 1)
+        .for_each(|place| world.nodes[place].notice(now, &Notice::Updated(known("n1", 99))));
+    world.nodes[1].notice(world.now, &conflict);
+    world.rounds(20);
+    assert_eq!(world.shut_down, [1]);
 }
