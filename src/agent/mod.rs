@@ -10,6 +10,7 @@ pub mod gossip;
 pub mod hosts;
 pub mod init;
 pub mod k3s;
+pub mod leave;
 pub mod network;
 pub mod node;
 pub mod notify;
@@ -105,6 +106,7 @@ fn run(call: &Call) -> Result<(), Failure> {
         "k3s" if call.uncordon => k3s::uncordon(&call.paths),
         "k3s" => k3s::command(&call.paths, call.check, call.json),
         "start" => turn::start(&call.paths),
+        "leave" => leave::leave(&call.paths),
         "peers" => view::show(&call.paths, View::Peers, call.json),
         "status" if call.check => view::check(&call.paths),
         "status" => view::show(&call.paths, View::Status, call.json),
@@ -206,6 +208,7 @@ node-agent: a node's identity, its wg0, and its peers
   node-agent k3s --down       after k3s was stopped: end its pods, and take away their mounts, links and cgroups
   node-agent k3s --clear      before k3s starts: take away what pods of an end without order left; nothing where a pod lives
   node-agent k3s --drain      on a server: move the pods to other nodes; --uncordon: let them come again
+  node-agent leave            tell the others that this node leaves, and end gossip; as its stop command, only when the node ends
   node-agent info             who this node is
   node-agent peers [--json]   the peers and their tunnels
   node-agent status [--json]  the same, with this node and gossip

@@ -1,4 +1,4 @@
-//! A real `serf agent` on loopback, ended with the test.
+//! A `gossipd`, or a real `serf agent`, on loopback, ended with the test.
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -11,18 +11,26 @@ pub fn no_serf() -> Option<&'static str> {
     if found.is_ok_and(|output| output.status.success()) { None } else { Some("no serf(1)") }
 }
 
+/// What an agent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    Gossipd,
+    Serf,
+}
+
 /// A configuration of an agent, and the agent while it runs.
 pub struct Agent {
     pub name: String,
     pub gossip: String,
     pub rpc: String,
+    program: Program,
     file: PathBuf,
     child: Option<Child>,
 }
 
 impl Agent {
     /// Starts an agent. `change` has the last word on its configuration.
-    pub fn start(folder: &Path, name: &str, change: impl FnOnce(&mut serde_json::Value)) -> Agent {
+    pub fn start(program: Program, folder: &Path, name: &str, change: impl FnOnce(&mut serde_json::Value)) -> Agent {
         let (gossip, rpc) = (address(), address());
         let mut configuration = serde_json::json!({
             "node_name": name,
@@ -37,7 +45,7 @@ impl Agent {
         fs::write(&file, configuration.to_string()).expect("a configuration");
         let rpc = configuration["rpc_addr"].as_str().expect("an address").to_owned();
         let gossip = configuration["bind"].as_str().expect("an address").to_owned();
-        let mut agent = Agent { name: name.to_owned(), gossip, rpc, file, child: None };
+        let mut agent = Agent { name: name.to_owned(), gossip, rpc, program, file, child: None };
         agent.restart();
         agent
     }
@@ -46,14 +54,19 @@ impl Agent {
     pub fn restart(&mut self) {
         self.kill();
         let log = fs::File::create(self.file.with_extension("log")).expect("a log");
-        let child = Command::new("serf")
+        let mut command = match self.program {
+            Program::Gossipd => Command::new(env!("CARGO_BIN_EXE_gossipd")),
+            Program::Serf => Command::new("serf"),
+        };
+        // Both take the word.
+        let child = command
             .arg("agent")
             .arg(format!("-config-file={}", self.file.display()))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log)
             .spawn();
-        self.child = Some(child.expect("serf starts"));
+        self.child = Some(child.expect("it starts"));
     }
 
     /// Kills the agent at once: the others are not told.

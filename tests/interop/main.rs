@@ -1,4 +1,4 @@
-//! Beside programs that are not ours: a real `serf agent`.
+//! node-agent beside gossip, ours and Serf's own.
 
 #[path = "../kit/mod.rs"]
 #[expect(dead_code, reason = "the rest is for the tests of PID 1")]

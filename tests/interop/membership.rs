@@ -1,8 +1,7 @@
-//! Our client and our following of gossip against a real agent.
+//! Our client and our following of gossip, against `gossipd` and against a real `serf agent`.
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::process::Command;
 use std::time::Duration;
 
 use clusteros_init::agent::gossip::{Own, follow};
@@ -13,11 +12,42 @@ use clusteros_init::mesh::{Identity, Keyring, Record, Subnet};
 use tokio::sync::mpsc;
 use tokio::time::{interval, timeout};
 
-use crate::agent::{Agent, no_serf};
+use crate::agent::{Agent, Program};
 use crate::kit::directory;
-use crate::need;
 
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// The same questions to both.
+macro_rules! both {
+    ($($name:ident),* $(,)?) => {
+        mod gossipd {
+            use crate::agent::Program;
+
+            $(#[test]
+            fn $name() {
+                super::$name(Program::Gossipd);
+            })*
+        }
+
+        mod serf {
+            use crate::agent::{Program, no_serf};
+            use crate::need;
+
+            $(#[test]
+            fn $name() {
+                need!(concat!("serf::", stringify!($name)), no_serf());
+                super::$name(Program::Serf);
+            })*
+        }
+    };
+}
+
+both! {
+    members_tags_joins_and_events,
+    following_survives_every_restart_of_gossip,
+    a_record_survives_gossip_and_a_copy_of_it_does_not,
+    without_the_password_nothing_is_told,
+}
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -46,12 +76,10 @@ fn statuses(members: &[Member]) -> BTreeMap<String, Status> {
     members.iter().map(|member| (member.name.clone(), member.status)).collect()
 }
 
-#[test]
-fn members_tags_joins_and_events() {
-    need!("members_tags_joins_and_events", no_serf());
-    let folder = directory("members");
-    let one = Agent::start(&folder, "one", |_| {});
-    let mut two = Agent::start(&folder, "two", |_| {});
+fn members_tags_joins_and_events(program: Program) {
+    let folder = directory(&format!("members-{program:?}"));
+    let one = Agent::start(program, &folder, "one", |_| {});
+    let mut two = Agent::start(program, &folder, "two", |_| {});
     run(async {
         let mut client = connect(&one).await;
         connect(&two).await;
@@ -83,8 +111,7 @@ fn members_tags_joins_and_events() {
         connect(&two).await;
         other.join(&[two.gossip.clone()]).await.expect("a join");
         until(&mut client, |all| all.get("two") == Some(&Status::Alive)).await;
-        let left = Command::new("serf").args(["leave", "-rpc-addr", &two.rpc]).output().expect("serf");
-        assert!(left.status.success(), "{left:?}");
+        connect(&two).await.leave(LIMIT).await.expect("a leave");
         until(&mut client, |all| all.get("two") == Some(&Status::Left)).await;
     });
 }
@@ -103,13 +130,11 @@ async fn until(client: &mut Client, holds: impl Fn(&BTreeMap<String, Status>) ->
     timeout(LIMIT, waiting).await.expect("an event for every change");
 }
 
-#[test]
-fn following_survives_every_restart_of_gossip() {
-    need!("following_survives_every_restart_of_gossip", no_serf());
-    let folder = directory("follow");
+fn following_survives_every_restart_of_gossip(program: Program) {
+    let folder = directory(&format!("follow-{program:?}"));
     let password = |configuration: &mut serde_json::Value| configuration["rpc_auth"] = "open sesame".into();
-    let mut one = Agent::start(&folder, "one", password);
-    let two = Agent::start(&folder, "two", |_| {});
+    let mut one = Agent::start(program, &folder, "one", password);
+    let two = Agent::start(program, &folder, "two", |_| {});
     run(async {
         connect(&two).await;
         let (out, mut memberships) = mpsc::channel(1);
@@ -139,10 +164,8 @@ fn following_survives_every_restart_of_gossip() {
     });
 }
 
-#[test]
-fn a_record_survives_gossip_and_a_copy_of_it_does_not() {
-    need!("a_record_survives_gossip_and_a_copy_of_it_does_not", no_serf());
-    let folder = directory("record");
+fn a_record_survives_gossip_and_a_copy_of_it_does_not(program: Program) {
+    let folder = directory(&format!("record-{program:?}"));
     let identity = Identity::from_seed(&[2; 32]);
     let own = Identity::from_seed(&[1; 32]);
     let keyring = Keyring::new([&[1; 32][..], &[2; 32], &[3; 32], &[4; 32]]);
@@ -158,13 +181,13 @@ fn a_record_survives_gossip_and_a_copy_of_it_does_not() {
         endpoints: vec!["[2001:2001:2001:2001:2001:2001:2001:2001]:65535".parse().expect("an address"); 3],
     };
     let signed = record(&identity, "two").tags(&identity, &keyring);
-    let one = Agent::start(&folder, "one", |_| {});
+    let one = Agent::start(program, &folder, "one", |_| {});
     let join = |configuration: &mut serde_json::Value| {
         configuration["tags"] = serde_json::json!(signed);
         configuration["retry_join"] = serde_json::json!([one.gossip]);
     };
-    let _two = Agent::start(&folder, "two", join);
-    let _copy = Agent::start(&folder, "copy", join);
+    let _two = Agent::start(program, &folder, "two", join);
+    let _copy = Agent::start(program, &folder, "copy", join);
     run(async {
         let mut client = connect(&one).await;
         client.subscribe().await.expect("a subscription");
@@ -181,13 +204,11 @@ fn a_record_survives_gossip_and_a_copy_of_it_does_not() {
     });
 }
 
-#[test]
-fn without_the_password_nothing_is_told() {
-    need!("without_the_password_nothing_is_told", no_serf());
-    let folder = directory("password");
+fn without_the_password_nothing_is_told(program: Program) {
+    let folder = directory(&format!("password-{program:?}"));
     let password = |configuration: &mut serde_json::Value| configuration["rpc_auth"] = "open sesame".into();
-    let one = Agent::start(&folder, "one", password);
-    let open = Agent::start(&folder, "open", |_| {});
+    let one = Agent::start(program, &folder, "one", password);
+    let open = Agent::start(program, &folder, "open", |_| {});
     run(async {
         for (agent, given, told) in
             [(&one, "", false), (&one, "open", false), (&one, "open sesame", true), (&open, "open sesame", true)]

@@ -1,4 +1,4 @@
-//! A client of Serf's RPC: members, tags, join, and the events that say that members changed.
+//! A client of Serf's RPC: members, tags, join, leave, and the events that say that members changed.
 
 pub mod codec;
 
@@ -126,6 +126,11 @@ impl Client {
         let targets = targets.iter().map(|target| target.as_str().into()).collect();
         let body = codec::map([("Existing", Value::Array(targets)), ("Replay", false.into())]);
         self.ask("join", Some(body), true, JOIN_PATIENCE).await.map(drop)
+    }
+
+    /// Asks gossip to say to the others that this node leaves, and to end; done when it has said so. For `patience` at most.
+    pub async fn leave(&mut self, patience: Duration) -> Result<(), Error> {
+        self.ask("leave", None, false, patience).await.map(drop)
     }
 
     /// Waits for the next event. Dropping the future loses nothing.
