@@ -13,7 +13,7 @@
 #
 # From the environment:
 #   LAB_STATE       /var/lib/clusteros-lab/docker   where the cluster's key is kept
-#   LAB_BIN         built by cargo                  folder with clusteros-init, logd, initctl and node-agent
+#   LAB_BIN         built by cargo                  folder with clusteros-init, logd, initctl, gossipd and node-agent
 #   LAB_WAIT        90                              seconds to wait for any one thing
 #   CLUSTEROS_IMAGE cluster-os-node:latest          taken as it is, and nothing is built
 set -euo pipefail

@@ -16,7 +16,8 @@
 #   LAB_STATE    /var/lib/clusteros-lab   where everything is kept
 #   LAB_BRIDGE   clos0                    name of the bridge, at most 10 characters
 #   LAB_NET      172.31.86.0/24           the nodes' network, a /24 free of the machine's own routes
-#   LAB_BIN      built by cargo           folder with clusteros-init, logd, initctl and node-agent
+#   LAB_BIN      built by cargo           folder with clusteros-init, logd, initctl, gossipd and node-agent
+#   LAB_WITH     none                     programs of this machine that every node shall have, too: "serf strace"
 #   LAB_WAIT     90                       seconds to wait for any one thing
 #
 # STATE/nodeK/ holds etc/ (/etc/cluster-os), lib/ (/var/lib/cluster-os), log/ (/var/log/cluster-os) and console.log.
@@ -101,7 +102,7 @@ has_knob() { grep -qsx -- "$2" "$state/node$1/knobs"; }
 lay_tables() {
     local source=$1/etc/cluster-os etc=$state/node$2/etc file
     mkdir -p "$etc/units.d" "$etc/.shipped"
-    (cd "$source" && find . -name '*.toml') | while read -r file; do
+    (cd "$source" && find . -name '*.toml' -o -name '*.toml.example') | while read -r file; do
         if [ ! -e "$etc/$file" ] || cmp -s "$etc/$file" "$etc/.shipped/$(basename "$file")"; then
             cp "$source/$file" "$etc/$file"
             cp "$source/$file" "$etc/.shipped/$(basename "$file")"
@@ -251,7 +252,8 @@ lay_bridge() {
 lay_image() {
     local bin=$1 hash new=$state/image.new
     rm -rf "$new"
-    "$repo/images/root.sh" "$new" "$bin" serf wg ip ping
+    # shellcheck disable=SC2086 # one word a program
+    "$repo/images/root.sh" "$new" "$bin" wg ip ping ${LAB_WITH:-}
     hash=$(cd "$new" && find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)
     if [ -d "$state/image-$hash" ]; then rm -rf "$new"; else mv "$new" "$state/image-$hash"; fi
     ln -sfn "image-$hash" "$state/image"
@@ -299,7 +301,7 @@ up() {
     local n=${1:-} k bin started_at=$SECONDS new=() kept=()
     [ -n "$n" ] || n=$(cat "$state/size" 2>/dev/null || echo 5)
     [[ $n =~ ^([1-9]|1[0-9]|20)$ ]] || fail "unable to start '$n' nodes: not a number from 1 to 20; images/lab.sh up 5"
-    install_packages serf:serf wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static unshare:util-linux jq:jq
+    install_packages wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static unshare:util-linux jq:jq
     check_net
     bin=$(build)
     lay_image "$bin"

@@ -4,7 +4,7 @@
 #
 #   images/root.sh OUT BIN PROGRAM...
 #
-# OUT must not exist yet. BIN holds clusteros-init, logd, initctl and node-agent. Nothing outside OUT is touched.
+# OUT must not exist yet. BIN holds clusteros-init, logd, initctl, gossipd and node-agent. Nothing outside OUT is touched.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -26,7 +26,7 @@ done
 cp -R "$here/rootfs/." "$out/"
 mkdir -p "$out/etc/cluster-os/units.d"
 
-for program in clusteros-init logd initctl node-agent; do
+for program in clusteros-init logd initctl gossipd node-agent; do
     [ -x "$bin/$program" ] || fail "unable to find $program in $bin: no such program; run cargo build --release"
     cp "$bin/$program" "$out/usr/bin/$program"
 done

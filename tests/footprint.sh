@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What PID 1 weighs: the size of the static program, and its resident memory with ten units at rest. As root.
+# What PID 1 and gossip weigh: the size of the static programs, PID 1's resident memory with ten units at rest, and gossip's in a
+# cluster of five. As root.
 #
 #   tests/footprint.sh DIR      with the built programs of DIR
 set -uo pipefail
@@ -15,8 +16,9 @@ at_most() {
 
 scratch=$(mktemp -d) || exit 70
 outer=
-trap '[ -z "$outer" ] || kill -KILL "$outer"; rm -rf "$scratch"' EXIT
-cp "$dir/clusteros-init" "$dir/logd" "$scratch"
+gossips=()
+trap '[ -z "$outer" ] || kill -KILL "$outer"; [ "${#gossips[@]}" = 0 ] || kill -KILL "${gossips[@]}"; rm -rf "$scratch"' EXIT
+cp "$dir/clusteros-init" "$dir/logd" "$dir/gossipd" "$scratch"
 for number in 0 1 2 3 4 5 6 7 8 9; do
     printf '[unit.s%d]\nexec = ["sleep", "1000"]\n' "$number"
 done >"$scratch/units.toml"
@@ -41,8 +43,41 @@ small_at_rest() {
     at_most "$(memory)" 1400 "kB with ten units"
 }
 
+# Five on one address each, with a key, as in a cluster.
+gossip_port=27946
+gossip_key=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=
+met() {
+    local number
+    for number in 1 2 3 4 5; do
+        [ "$(grep -o 'EventMemberJoin: n[1-5] ' "$scratch/gossip$number" | sort -u | wc -l)" = 5 ] || return
+    done
+}
+largest() {
+    local pid most=0 size
+    for pid in "${gossips[@]}"; do
+        size=$(sed -n 's/^VmRSS:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status") || return
+        [ "$size" -le "$most" ] || most=$size
+    done
+    echo "$most"
+}
+gossip_small_in_a_cluster() {
+    local number
+    for number in 1 2 3 4 5; do
+        "$scratch/gossipd" -node="n$number" -bind="127.0.0.$number:$gossip_port" -rpc-addr= -encrypt="$gossip_key" -retry-interval=1s \
+            -retry-join="127.0.0.1:$gossip_port" -tag="of=n$number" >"$scratch/gossip$number" 2>&1 &
+        gossips+=($!)
+        disown $!
+    done
+    within 30 met || because "they did not meet: $(tail -n 2 "$scratch"/gossip? | tr '\n' ' ')" || return
+    at_most "$(largest)" 3072 "kB, the largest of five members"
+}
+
 size=$(stat --format %s "$dir/clusteros-init")
+gossip_size=$(stat --format %s "$dir/gossipd")
 check size at_most "$size" 1600000 bytes
+check gossip-size at_most "$gossip_size" 2500000 bytes
+check gossip-memory gossip_small_in_a_cluster
 check memory small_at_rest
+echo "size gossipd $gossip_size bytes, $(largest) kB of memory in a cluster of five"
 echo "size clusteros-init $size bytes, $(memory) kB of memory with ten units"
 summary

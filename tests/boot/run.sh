@@ -96,12 +96,14 @@ kernel_wg0() {
     done
 }
 
-knows_other() { guest "$1" 10 "$serf_password; serf members -status alive" | grep -c alive | grep -qx 2; }
+# The unit is gossipd, and it sees both; no serf(1) is in the machine.
+knows_other() { guest "$1" 10 'node-agent status --json' | jq -e '.gossip.alive == 2'; }
 gossip() {
     local k
     for k in 1 2; do
-        within 60 knows_other "$k" || because "machine $k sees: $(guest "$k" 10 "$serf_password; serf members")" || return
-        guest "$k" 5 "$serf_password; serf members"
+        within 60 knows_other "$k" || because "machine $k sees: $(guest "$k" 10 'node-agent status')" || return
+        guest "$k" 5 'node-agent status; initctl status gossip'
+        guest "$k" 5 'pidof gossipd && ! pidof serf' || because "gossip of machine $k is not gossipd" || return
     done
 }
 
@@ -128,7 +130,7 @@ clock_jumps() {
     for to in '1970-01-01 00:01:00' '2100-01-01 00:00:00'; do
         guest 1 10 "date -s '$to'" || because "the clock does not go to $to" || return
         guest 1 40 'initctl restart gossip --wait=30' || because "at $to gossip is not up again: $(guest 1 10 'initctl status gossip')" || return
-        guest 1 10 'killall -9 serf'
+        guest 1 10 'killall -9 gossipd'
         within 30 settled 1 || because "at $to: $(guest 1 10 'initctl status' | tail -n +2 | tr '\n' ';')" || return
         guest 1 10 'date; initctl status'
     done

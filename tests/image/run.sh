@@ -259,7 +259,7 @@ debian_tools() {
     for k in "${nodes[@]}"; do
         on "$k" ip link show wg0 && on "$k" ip address show wg0 && on "$k" ping -c 1 "$(mesh 1)" || because "ip or ping fails on node$k" || return
     done
-    for program in iptables conntrack modprobe fuse-overlayfs ip ping wg serf; do
+    for program in iptables conntrack modprobe fuse-overlayfs ip ping wg gossipd; do
         on 1 sh -c "command -v $program" || because "there is no $program" || return
     done
 }

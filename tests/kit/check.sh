@@ -59,7 +59,3 @@ summary() {
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
     [ "$failed" = 0 ]
 }
-
-# What a shell of a node runs before serf(1), which asks gossip with the node's own password.
-# shellcheck disable=SC2016,SC2034 # the node's shell expands it; who sources this file uses it
-serf_password='export SERF_RPC_AUTH=$(sed -n "s/.*\"rpc_auth\": \"\(.*\)\".*/\1/p" /run/cluster-os/serf.json)'

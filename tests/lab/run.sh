@@ -144,15 +144,32 @@ killed() {
     mesh_pings
 }
 
+# K NAME STATUS: what node K's gossip says of a member
+sees() { serf_of "$1" members -status="$3" -name="$2" | grep -q "^$2 "; }
 stop_start() {
-    local id address
-    id=$(identity 3) address=$(mesh 3)
+    local id address at
+    id=$(identity 3) address=$(mesh 3) at=$(size "$(log_of 1 gossip)")
+    # Gossip alone, started again, leaves nobody: its peers stay.
+    lab exec 3 initctl restart gossip --wait=30 || because "gossip is $(unit 3 gossip state) after a restart" || return
     lab stop 3 || return
+    within 10 sees 1 node3 left || because "node1 sees of node3: $(serf_of 1 members -name=node3)" || return
+    [ "$(since "$(log_of 1 gossip)" "$at" | grep -c 'EventMemberLeave: node3')" = 1 ] || because "node3 left more than once" || return
+    within 10 peers_are 1 3 || because "node1 has $(peers 1) peers while node3 is gone" || return
     [ "$(cat "$LAB_STATE/node3/exit")" = 0 ] || because "PID 1 ended with $(cat "$LAB_STATE/node3/exit")" || return
     lab start 3 || return
     mesh_pings || return
     [ "$(identity 3) $(mesh 3)" = "$id $address" ] || because "came back as $(identity 3) $(mesh 3), was $id $address"
 }
+
+# A node that is simply gone has failed, and stays a peer.
+crash() {
+    kill -KILL "$(pid1 5)" || return
+    within 30 sees 1 node5 failed || because "node1 sees of node5: $(serf_of 1 members -name=node5)" || return
+    still_four_of 1 || return
+    lab start 5 || return
+    mesh_pings
+}
+still_four_of() { peers_are "$1" 4 || because "node$1 has $(peers "$1") peers"; }
 
 zombies() { lab exec "$1" sh -c 'grep -l "^State:.Z" /proc/[0-9]*/status 2>/dev/null | wc -l'; }
 no_zombies() { [ "$(zombies "$1")" = 0 ]; }
@@ -183,33 +200,42 @@ stranger() {
     for k in "${nodes[@]}"; do at[$k]=$(size "$(log_of "$k" gossip)"); done
     lab start 6 || return
     for k in "${nodes[@]}"; do
-        within 40 new_says "$(log_of "$k" gossip)" "${at[$k]}" '[Dd]ecrypt|encrypted' || because "node$k's gossip log says nothing of a message that it cannot decrypt" || return
-        since "$(log_of "$k" gossip)" "${at[$k]}" | grep -Em 1 '[Dd]ecrypt|encrypted'
+        within 40 new_says "$(log_of "$k" gossip)" "${at[$k]}" 'no key here opens it from=' || because "node$k's gossip log says nothing of a message that no key opens" || return
+        since "$(log_of "$k" gossip)" "${at[$k]}" | grep -Em 1 'no key here opens it'
     done
-    within 40 says "$(log_of 6 gossip)" '[Dd]ecrypt|[Ff]ailed to (join|sync)|Unable to join' || because "the stranger's gossip log does not say why it is alone" || return
-    grep -Em 3 '[Dd]ecrypt|[Ff]ailed to (join|sync)|Unable to join' "$(log_of 6 gossip)"
+    within 40 says "$(log_of 6 gossip)" 'no key here opens it|Failed to join' || because "the stranger's gossip log does not say why it is alone" || return
+    grep -Em 3 'no key here opens it|Failed to join' "$(log_of 6 gossip)"
     still_four || return
     case $(peers 6) in '' | 0) ;; *) because "the stranger has $(peers 6) peers" || return ;; esac
     lab stop 6
 }
 
-# NAME: a node that has the cluster key and copies node2's tags, under NAME; its gossip is a real serf agent, and talks to
-# every node: nobody would tell the real node2 of another one
+# K ARGUMENT...: this machine's serf(1) asks node K's gossip
+serf_of() {
+    local pid password
+    pid=$(pid1 "$1") || return
+    password=$(jq -r .rpc_auth "/proc/$pid/root/run/cluster-os/serf.json") || return
+    shift
+    SERF_RPC_AUTH=$password nsenter --target "$pid" --net serf "$@"
+}
+
+# NAME: a node that has the cluster key and copies node2's tags, under NAME, and talks to every node: nobody would tell the
+# real node2 of another one
 impostor_node() {
     local tags
     odd_node 7 || return
-    tags=$(lab exec 1 sh -c "$serf_password; serf members -format=json" | jq -c '.members[] | select(.name == "node2") | .tags')
+    tags=$(serf_of 1 members -format=json | jq -c '.members[] | select(.name == "node2") | .tags')
     [ -n "$tags" ] || because "serf members knows no node2" || return
     mkdir -p "$LAB_STATE/node7/etc" "$LAB_STATE/node7/lib"
     jq -n --argjson tags "$tags" --arg name "$1" --arg key "$(<"$LAB_STATE/cluster.key")" --arg net "${LAB_NET%.*}" --arg self "${LAB_NET%.*}.17" \
         '{node_name: $name, tags: $tags, encrypt_key: $key, retry_join: [range(11; 16) | "\($net).\(.)"], bind: "0.0.0.0:7946", advertise: ($self + ":7946")}' >"$LAB_STATE/node7/lib/serf.json"
-    printf '[unit.gossip]\nexec = ["serf", "agent", "-config-file=/var/lib/cluster-os/serf.json"]\n' >"$LAB_STATE/node7/etc/units.toml"
+    printf '[unit.gossip]\nexec = ["gossipd", "-config-file=/var/lib/cluster-os/serf.json"]\n' >"$LAB_STATE/node7/etc/units.toml"
     lab start 7
 }
 
 still_four() {
     local k
-    for k in "${nodes[@]}"; do peers_are "$k" 4 || because "node$k has $(peers "$k") peers" || return; done
+    for k in "${nodes[@]}"; do still_four_of "$k" || return; done
 }
 
 impostor_other_name() {
@@ -232,8 +258,8 @@ impostor_same_name() {
     for k in "${nodes[@]}"; do at[$k]=$(size "$(console "$k")"); done
     impostor_node node2 || return
     for k in "${nodes[@]}"; do
-        within 30 new_says "$(console "$k")" "${at[$k]}" '([Cc]onflict.*node2|node2.*[Cc]onflict|unable to .*node2)' || because "node$k's log says nothing of two nodes named node2" || return
-        since "$(console "$k")" "${at[$k]}" | grep -Em 1 '[Cc]onflict|unable to .*node2'
+        within 30 new_says "$(console "$k")" "${at[$k]}" 'Node name conflicts with another|Name conflict for .node2' || because "node$k's log says nothing of two nodes named node2" || return
+        since "$(console "$k")" "${at[$k]}" | grep -Em 1 '[Cc]onflict'
     done
     within 30 says "$(console 7)" 'minority in name conflict' || because "the impostor was not voted down" || return
     still_four || return
@@ -321,7 +347,7 @@ taken_port() {
     mkdir -p "$LAB_STATE/node9/etc/units.d"
     cat >"$LAB_STATE/node9/etc/units.d/50-squatter.toml" <<'TOML'
 [unit.squatter]
-exec = ["serf", "agent", "-node=squatter", "-bind=0.0.0.0:51820", "-rpc-addr=127.0.0.1:7399"]
+exec = ["gossipd", "-node=squatter", "-bind=0.0.0.0:51820", "-rpc-addr=127.0.0.1:7399"]
 [unit.wg0]
 needs = ["identity", "squatter"]
 TOML
@@ -377,6 +403,27 @@ down_up() {
     [ "$(for k in "${nodes[@]}"; do mesh "$k"; done)" = "$addresses" ] || because "addresses changed: $addresses"
 }
 
+# What is in units.d as an example, put in place: node2 has Serf's own agent, the others have gossipd.
+real_serf() {
+    local folder=$LAB_STATE/node2/etc/units.d
+    lab down || return
+    nodes=(1 2 3)
+    [ -e "$folder/gossip-serf.toml.example" ] || because "node2 has no example" || return
+    cp "$folder/gossip-serf.toml.example" "$folder/gossip-serf.toml"
+    LAB_WITH=serf mesh_pings || return
+    [ "$(program 1) $(program 2) $(program 3)" = 'gossipd serf gossipd' ] || because "gossip is $(program 1), $(program 2) and $(program 3)" || return
+    rm "$folder/gossip-serf.toml"
+    lab exec 2 initctl reload || return
+    within 30 unit_is 2 gossip up || because "gossip is $(unit 2 gossip state) after it is gossipd again" || return
+    [ "$(program 2)" = gossipd ] || because "gossip of node2 is still $(program 2)" || return
+    within 30 sees_all 2 3 || because "node2 sees $(serf_of 2 members)" || return
+    mesh_pings
+}
+# K: what its unit gossip runs
+program() { lab exec "$1" cat "/proc/$(unit "$1" gossip pid)/comm"; }
+# K N: it sees N alive
+sees_all() { [ "$(serf_of "$1" members -status=alive | wc -l)" = "$2" ]; }
+
 alone() {
     lab down || return
     nodes=(1)
@@ -407,6 +454,7 @@ check status-from-outside outside_status
 check habits habits
 for unit in gossip node-agent wg0 logd; do check "kill-$unit" killed "$unit"; done
 check stop-start stop_start
+check crash crash
 check orphans orphans
 check stranger stranger
 check impostor-other-name impostor_other_name
@@ -424,6 +472,7 @@ fi
 check no-net-admin no_net_admin
 check down-leaves-nothing down_leaves_nothing
 check down-up down_up
+check real-serf real_serf
 check alone alone
 if [ -n "${LAB_NIGHTLY:-}" ]; then check twenty many; fi
 summary
