@@ -30,12 +30,22 @@ pub enum Program {
     Serf,
 }
 
+/// Where an agent is.
+pub struct Host {
+    /// Its addresses, with ports.
+    pub gossip: String,
+    pub rpc: String,
+    /// The network namespace by its name, if it is another than the test's.
+    pub namespace: Option<String>,
+}
+
 /// An agent while it runs.
 pub struct Agent {
     pub name: String,
     pub gossip: String,
     pub rpc: String,
     pub program: Program,
+    namespace: Option<String>,
     file: PathBuf,
     child: Option<Child>,
 }
@@ -51,13 +61,18 @@ impl Agent {
 
     /// An agent that does not run yet.
     pub fn prepare(folder: &Path, program: Program, name: &str, change: impl FnOnce(&mut Json)) -> Agent {
-        let (gossip, rpc) = (address(), address());
+        Agent::on(Host { gossip: address(), rpc: address(), namespace: None }, folder, program, name, change)
+    }
+
+    /// The same on a host of one's choice.
+    pub fn on(host: Host, folder: &Path, program: Program, name: &str, change: impl FnOnce(&mut Json)) -> Agent {
+        let Host { gossip, rpc, namespace } = host;
         let mut configuration =
             json!({ "node_name": name, "bind": gossip, "rpc_addr": rpc, "retry_interval": "1s", "log_level": "debug" });
         change(&mut configuration);
         let file = folder.join(format!("{name}-{}.json", rpc.replace(':', "-")));
         fs::write(&file, configuration.to_string()).expect("a configuration");
-        Agent { name: name.to_owned(), gossip, rpc, program, file, child: None }
+        Agent { name: name.to_owned(), gossip, rpc, program, namespace, file, child: None }
     }
 
     /// Changes its configuration, which it has yet to read again.
@@ -73,11 +88,11 @@ impl Agent {
         self.kill();
         let log = File::options().append(true).create(true).open(self.file.with_extension("log")).expect("a log");
         let serf = self.program == Program::Serf || std::env::var_os("UNDER_TEST").is_some_and(|it| it == "serf");
-        let mut command = if serf { Command::new("serf") } else { Command::new(env!("CARGO_BIN_EXE_gossipd")) };
-        if serf {
-            command.arg("agent");
-        }
-        command.arg(format!("-config-file={}", self.file.display()));
+        let words: &[&str] = if serf { &["serf", "agent"] } else { &[env!("CARGO_BIN_EXE_gossipd")] };
+        let inside = self.namespace.iter().flat_map(|name| ["ip", "netns", "exec", name]);
+        let mut words = inside.chain(words.iter().copied());
+        let mut command = Command::new(words.next().expect("a program"));
+        command.args(words).arg(format!("-config-file={}", self.file.display()));
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         self.child = Some(command.spawn().expect("it starts"));
     }
@@ -98,6 +113,16 @@ impl Agent {
     /// Sends it a signal.
     pub fn signal(&self, signal: i32) {
         kill(self.child.as_ref().expect("it runs").id().try_into().expect("a pid"), signal);
+    }
+
+    /// What it took of the processor until now.
+    pub fn processor_time(&self) -> Duration {
+        let path = format!("/proc/{}/stat", self.child.as_ref().expect("it runs").id());
+        let text = fs::read_to_string(path).expect("a process of our own");
+        // After the name, which may hold anything: utime and stime, in ticks.
+        let numbers = text.rsplit(") ").next().expect("numbers").split(' ').skip(11).take(2);
+        let ticks: u64 = numbers.map(|number| number.parse::<u64>().expect("a number")).sum();
+        Duration::from_millis(ticks * 1000 / 100)
     }
 
     /// Waits for its end.

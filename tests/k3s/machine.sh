@@ -16,22 +16,8 @@ system clusteros-init logd node-agent
 tools sh unshare setpriv ip mount umount
 mkdir -p "$root${bin%/*/*}/tmp" "$root${bin%/*}/tmp"
 
-# What pods' networks lean on, and what these lean on.
-release=$(basename "$built"/kernel/lib/modules/*)
-from=$built/kernel/lib/modules/$release
-to=$root/lib/modules/$release
-[ -e "$from/modules.dep" ] || PATH=$PATH:/usr/sbin:/sbin depmod -b "$built/kernel" "$release"
-mkdir -p "$to"
-cp "$from/modules.builtin" "$to/"
-for module in overlay veth vxlan bridge br_netfilter nf_conntrack virtio_pci virtio_rng; do
-    printf '%s\n' "$module" >>"$root/etc/cluster-os/modules"
-    line=$(grep -E "(^|/)${module//[-_]/[-_]}\.ko[^ ]*:" "$from/modules.dep") || continue
-    for file in ${line/:/}; do
-        mkdir -p "$to/$(dirname "$file")"
-        cp "$from/$file" "$to/$file"
-        grep "^$file:" "$from/modules.dep" >>"$to/modules.dep"
-    done
-done
+# What pods' networks lean on.
+modules overlay veth vxlan bridge br_netfilter nf_conntrack virtio_pci virtio_rng
 # Linux 6.1 takes CAP_SYS_ADMIN for CAP_SYSLOG, so there who may mount may read: kmsg::not_permitted is for newer hosts.
 # The lives are shown on any host; here one of them is enough, in machine.rs.
 unit "sysctl -w kernel.dmesg_restrict=1; NEED=all OWN_MACHINE=1 /test/k3s ${ONLY:-} --test-threads=1 --nocapture --skip not_permitted --skip life::"

@@ -80,6 +80,26 @@ tools() {
     done
 }
 
+# MODULE...: the kernel's, which PID 1 loads, and what they lean on.
+modules() {
+    local release from to module line file
+    release=$(basename "$built"/kernel/lib/modules/*)
+    from=$built/kernel/lib/modules/$release
+    to=$root/lib/modules/$release
+    [ -e "$from/modules.dep" ] || PATH=$PATH:/usr/sbin:/sbin depmod -b "$built/kernel" "$release"
+    mkdir -p "$to"
+    cp "$from/modules.builtin" "$to/"
+    for module in "$@"; do
+        printf '%s\n' "$module" >>"$root/etc/cluster-os/modules"
+        line=$(grep -E "(^|/)${module//[-_]/[-_]}\.ko[^ ]*:" "$from/modules.dep") || continue
+        for file in ${line/:/}; do
+            mkdir -p "$to/$(dirname "$file")"
+            cp "$from/$file" "$to/$file"
+            grep "^$file:" "$from/modules.dep" >>"$to/modules.dep"
+        done
+    done
+}
+
 # COMMANDS: a unit that runs them and then `ended: STATUS`, which switches the machine off.
 unit() {
     cat >"$root/etc/cluster-os/units.toml" <<TOML
