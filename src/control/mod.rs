@@ -12,6 +12,7 @@ pub mod line;
 pub mod outcome;
 pub mod renewal;
 pub mod request;
+pub mod roff;
 pub mod show;
 pub mod signal;
 pub mod status;

@@ -6,6 +6,7 @@ use super::habits::missing::{self, Missing};
 use super::habits::systemctl::{OPTIONS, VERBS};
 use super::habits::{journalctl, page as habits};
 use super::page::{spelled, usage};
+use crate::control::roff::{Roff, plain};
 use crate::control::systemd::{self, property};
 use crate::control::{signal, usage as init};
 use crate::unit::duration::HOW;
@@ -34,87 +35,19 @@ pub(super) fn page(name: &str) -> String {
     }
 }
 
-/// A page in the making.
-struct Roff(String);
-
-impl Roff {
-    fn new(page: &str, what: &str) -> Roff {
-        let (_, name, section) = PAGES.into_iter().find(|(known, ..)| *known == page).unwrap_or(PAGES[0]);
-        let mut roff = Roff(String::new());
-        let version = concat!("clusteros\\-init ", env!("CARGO_PKG_VERSION"));
-        roff.line(&format!(".TH {} {section} \"\" \"{version}\" \"clusteros\\-init\"", plain(&name.to_uppercase())));
-        // Left-aligned and without hyphens: names of options and files stay as they are.
-        roff.line(".ad l");
-        roff.line(".nh");
-        roff.heading("NAME");
-        roff.line(&format!("{} \\- {}", plain(name), plain(what)));
-        roff
-    }
-
-    fn line(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
-    }
-
-    fn heading(&mut self, name: &str) {
-        self.line(&format!(".SH \"{name}\""));
-    }
-
-    fn paragraph(&mut self, text: &str) {
-        self.line(".PP");
-        self.words(text);
-    }
-
-    /// Text with what stands between backticks in bold.
-    fn words(&mut self, text: &str) {
-        let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let mut line = String::new();
-        for (place, part) in flat.split('`').enumerate() {
-            line.push_str(&if place % 2 == 1 { format!("\\fB{}\\fR", plain(part)) } else { plain(part) });
-        }
-        // What begins with a dot or a quote is a request to roff.
-        self.line(&if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line });
-    }
-
-    fn tagged(&mut self, tag: &str, text: &str) {
-        self.line(".TP");
-        self.line(&format!("\\fB{}\\fR", plain(tag)));
-        self.words(text);
-    }
-
-    fn example(&mut self, text: &str) {
-        self.line(".PP");
-        self.line(".nf");
-        for line in text.lines() {
-            self.line(&format!("\\&    {}", plain(line)));
-        }
-        self.line(".fi");
-    }
-
-    fn codes(&mut self, codes: &[(u8, &str)]) {
-        for (code, text) in codes {
-            self.tagged(&code.to_string(), text);
-        }
-    }
-
-    /// The other pages.
-    fn others(mut self, page: &str) -> String {
-        self.heading("SEE ALSO");
-        let others = PAGES.iter().filter(|(known, ..)| *known != page);
-        let others: Vec<String> =
-            others.map(|(_, name, section)| format!("\\fB{}\\fR({section})", plain(name))).collect();
-        self.line(&others.join(", "));
-        self.0
-    }
+/// The page's beginning.
+fn begun(page: &str, what: &str) -> Roff {
+    let (_, name, section) = PAGES.into_iter().find(|(known, ..)| *known == page).unwrap_or(PAGES[0]);
+    Roff::new(name, section, what)
 }
 
-/// `text` as roff has it.
-fn plain(text: &str) -> String {
-    text.replace('\\', "\\e").replace('-', "\\-").replace('~', "\\(ti").replace('^', "\\(ha").replace('\'', "\\(aq")
+/// The page's end.
+fn ended(roff: Roff, page: &str) -> String {
+    roff.see_also(PAGES.into_iter().filter(|(known, ..)| *known != page).map(|(_, name, section)| (name, section)))
 }
 
 fn of_initctl() -> String {
-    let mut roff = Roff::new("initctl", "what PID 1 runs, and whether its table is right");
+    let mut roff = begun("initctl", "what PID 1 runs, and whether its table is right");
     roff.heading("SYNOPSIS");
     for command in COMMANDS {
         roff.line(".br");
@@ -142,7 +75,7 @@ fn of_initctl() -> String {
     roff.tagged("/etc/cluster-os/units.toml, /etc/cluster-os/units.d/*.toml", "The unit table.");
     roff.heading("EXAMPLES");
     roff.example("initctl status\ninitctl restart web --wait\ninitctl logs -f web\ninitctl graph --svg >units.svg");
-    roff.others("initctl")
+    ended(roff, "initctl")
 }
 
 fn described(roff: &mut Roff, command: &Command) {
@@ -162,7 +95,7 @@ fn described(roff: &mut Roff, command: &Command) {
 }
 
 fn of_init() -> String {
-    let mut roff = Roff::new("clusteros-init", "PID 1 for containers and machines");
+    let mut roff = begun("clusteros-init", "PID 1 for containers and machines");
     roff.heading("SYNOPSIS");
     roff.line(&plain(init::USAGE));
     roff.heading("DESCRIPTION");
@@ -204,11 +137,11 @@ fn of_init() -> String {
     roff.tagged("/run/cluster-os/status.json", "The status document.");
     roff.heading("EXAMPLES");
     roff.example("ENTRYPOINT [\"/clusteros-init\", \"--\"]\nCMD [\"my-service\"]");
-    roff.others("clusteros-init")
+    ended(roff, "clusteros-init")
 }
 
 fn of_logd() -> String {
-    let mut roff = Roff::new("logd", "lines of units to standard output and to files");
+    let mut roff = begun("logd", "lines of units to standard output and to files");
     roff.heading("SYNOPSIS");
     roff.line(&plain("logd --dir DIR [--stdout] [--stage=FD] FD=NAME[:SIZE:KEEP] ..."));
     roff.heading("DESCRIPTION");
@@ -231,11 +164,11 @@ fn of_logd() -> String {
     roff.tagged("64", "The command line is wrong.");
     roff.heading("FILES");
     roff.tagged("/var/log/cluster-os/UNIT.log", "What a unit wrote; `initctl logs` shows it.");
-    roff.others("logd")
+    ended(roff, "logd")
 }
 
 fn of_units() -> String {
-    let mut roff = Roff::new("units", "the unit table of clusteros-init");
+    let mut roff = begun("units", "the unit table of clusteros-init");
     roff.heading("DESCRIPTION");
     roff.paragraph(
         "The table is `/etc/cluster-os/units.toml`, then `/etc/cluster-os/units.d/*.toml` in name order, in TOML. A later file \
@@ -251,11 +184,11 @@ fn of_units() -> String {
     }
     roff.heading("EXAMPLES");
     roff.example("[unit.database]\nexec  = [\"postgres\", \"-D\", \"/data\"]\nready = \"notify\"\n\n[unit.web]\nexec  = [\"web-server\"]\nneeds = [\"database\"]");
-    roff.others("units")
+    ended(roff, "units")
 }
 
 fn of_systemctl() -> String {
-    let mut roff = Roff::new("systemctl", "initctl in systemd's words");
+    let mut roff = begun("systemctl", "initctl in systemd's words");
     roff.heading("SYNOPSIS");
     roff.line("\\fBsystemctl\\fR [OPTION...] COMMAND [UNIT...]");
     roff.heading("DESCRIPTION");
@@ -275,11 +208,11 @@ fn of_systemctl() -> String {
     absent(&mut roff, &[missing::COMMANDS, missing::OPTIONS]);
     roff.heading("EXIT STATUS");
     roff.codes(systemd::CODES);
-    roff.others("systemctl")
+    ended(roff, "systemctl")
 }
 
 fn of_journalctl() -> String {
-    let mut roff = Roff::new("journalctl", "initctl logs in systemd's words");
+    let mut roff = begun("journalctl", "initctl logs in systemd's words");
     roff.heading("SYNOPSIS");
     roff.line("\\fBjournalctl\\fR [OPTION...]");
     roff.heading("DESCRIPTION");
@@ -290,7 +223,7 @@ fn of_journalctl() -> String {
     absent(&mut roff, &[missing::LOG_OPTIONS]);
     roff.heading("EXIT STATUS");
     roff.codes(journalctl::CODES);
-    roff.others("journalctl")
+    ended(roff, "journalctl")
 }
 
 fn options(roff: &mut Roff, options: &[Flag]) {

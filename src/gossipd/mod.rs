@@ -8,6 +8,7 @@ mod address;
 mod dice;
 mod files;
 mod journal;
+mod manual;
 mod options;
 mod ready;
 mod resolver;
@@ -91,8 +92,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn start(settings: Settings, arguments: Vec<OsString>) -> Result<Turn, Failure> {
     let mut journal = Journal::new(settings.log_level);
-    for what in &settings.ignored {
-        journal.write(Level::Warn, &format!("agent: {what} is Serf's, and has no meaning here"));
+    for what in &settings.unheeded {
+        journal.write(Level::Warn, &format!("agent: {what}"));
     }
     // Before anything that a signal could interrupt half done.
     let signals = Signals::catch().map_err(|error| wanting(format!("unable to catch signals: {}", reason(&error))))?;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::manual;
 use super::settings::{KEYS, Key, Settings, Takes};
 use crate::say::reason;
 
@@ -55,8 +56,9 @@ pub fn call(arguments: impl Iterator<Item = OsString>) -> Result<Call, Mistake> 
         };
         let (name, value) = flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value.to_owned())));
         match name {
-            "help" | "h" => return Ok(Call::Say(help())),
-            "version" => return Ok(Call::Say(version())),
+            "help" | "h" => return Ok(Call::Say(manual::help())),
+            "man" => return Ok(Call::Say(manual::page())),
+            "version" => return Ok(Call::Say(manual::version())),
             _ => {}
         }
         let key = KEYS.iter().find(|key| !key.flag.is_empty() && key.flag == name);
@@ -151,34 +153,6 @@ fn texts(value: &Value, takes: Takes) -> Option<Vec<Zeroizing<String>>> {
     Some(texts.into_iter().map(Zeroizing::new).collect())
 }
 
-/// What `--help` says.
-fn help() -> String {
-    let mut text = "usage: gossipd [OPTION...]\n\n\
-                    Membership of a cluster, by Serf's protocol, with the options of 'serf agent'.\n\n\
-                    \x20 -config-file=FILE        JSON, as Serf's; may be given again\n\
-                    \x20 -config-dir=DIR          every .json file in it\n"
-        .to_owned();
-    for key in KEYS.iter().filter(|key| !key.help.is_empty()) {
-        let (value, help) = match key.help.split_once("  ") {
-            Some((value, help)) if key.takes != Takes::Switch => (format!("={value}"), help),
-            _ => (String::new(), key.help),
-        };
-        let flag = format!("-{}{value}", key.flag);
-        // What is too long has a line of its own.
-        let gap = if flag.len() > 24 { format!("\n{:26}", "") } else { String::new() };
-        text += &format!("  {flag:<24}{gap} {help}\n");
-    }
-    text += "  -version                 say the version\n\n\
-             SIGINT leaves the cluster, SIGTERM ends, SIGHUP reads tags, log level and event\n\
-             handlers again.\n";
-    text
-}
-
-/// What `-version` says.
-fn version() -> String {
-    format!("gossipd {}\nAgent Protocol: 5 (Understands back to: 2)\n", env!("CARGO_PKG_VERSION"))
-}
-
 /// Writes all of `text`, as well as it can.
 pub fn say(text: &str) {
     drop(std::io::stdout().lock().write_all(text.as_bytes()));
@@ -188,7 +162,7 @@ pub fn say(text: &str) {
 mod tests {
     use std::ffi::OsString;
 
-    use super::{Call, Mistake, call, help, keys};
+    use super::{Call, Mistake, call, keys};
     use crate::gossip::rpc::Level;
     use crate::gossipd::settings::{Profile, Settings};
 
@@ -244,13 +218,19 @@ mod tests {
     }
 
     #[test]
-    fn help_is_as_it_was() {
-        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/gossipd-help.txt");
-        let text = help();
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(golden, &text).unwrap();
-        }
-        assert_eq!(text, std::fs::read_to_string(golden).unwrap());
-        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    fn what_nothing_heeds_is_said_once_each() {
+        let settings = typed("-discover=here -syslog -syslog=true").unwrap();
+        assert_eq!(
+            settings.unheeded,
+            [
+                "unable to find members by mDNS: gossipd does not; name some with -retry-join",
+                "unable to log to syslog: gossipd does not; its lines are on standard error",
+            ]
+        );
+        assert!(typed("-syslog=false").unwrap().unheeded.is_empty());
+        let mut settings = Settings::default();
+        let text = r#"{"statsd_addr": "10.0.0.1:8125", "statsite_addr": "10.0.0.1:8125", "enable_syslog": false}"#;
+        keys(&serde_json::from_str(text).unwrap(), &mut settings).unwrap();
+        assert_eq!(settings.unheeded, ["unable to send metrics: gossipd has none; 'serf info' shows its counters"]);
     }
 }

@@ -90,8 +90,8 @@ pub struct Settings {
     pub query_limit: usize,
     /// Most bytes of a response.
     pub response_limit: usize,
-    /// What was set and has no meaning here.
-    pub ignored: Vec<&'static str>,
+    /// What was set and nothing here heeds, in words.
+    pub unheeded: Vec<&'static str>,
 }
 
 impl Default for Settings {
@@ -133,7 +133,7 @@ impl Default for Settings {
             event_limit: 512,
             query_limit: 1024,
             response_limit: 1024,
-            ignored: Vec::new(),
+            unheeded: Vec::new(),
         }
     }
 }
@@ -157,8 +157,10 @@ pub struct Key {
     pub key: &'static str,
     /// What it takes.
     pub takes: Takes,
-    /// What `--help` says; empty: it is not shown.
+    /// What `-help` and the man page say: of what takes text, its form and, after two spaces, what it is.
     pub help: &'static str,
+    /// Whether anything here heeds it: Serf has some for which that is not so.
+    pub heeded: bool,
     /// Sets it. The error says what is wrong with the text.
     pub set: fn(&mut Settings, &str) -> Result<(), String>,
 }
@@ -170,7 +172,17 @@ const fn key(
     help: &'static str,
     set: fn(&mut Settings, &str) -> Result<(), String>,
 ) -> Key {
-    Key { flag, key, takes, help, set }
+    Key { flag, key, takes, help, heeded: true, set }
+}
+
+const fn serfs(
+    flag: &'static str,
+    key: &'static str,
+    takes: Takes,
+    help: &'static str,
+    set: fn(&mut Settings, &str) -> Result<(), String>,
+) -> Key {
+    Key { flag, key, takes, help, heeded: false, set }
 }
 
 /// Every setting.
@@ -201,23 +213,23 @@ pub const KEYS: &[Key] = &[
     key("log-level", "log_level", Takes::Text, "trace|debug|info|warn|err  what to say", |to, text| Level::of(text).map(|level| to.log_level = level).ok_or_else(|| "it is none of trace, debug, info, warn, err".to_owned())),
     key("broadcast-timeout", "broadcast_timeout", Takes::Text, "TIME  for a message to be told; 5s", |to, text| span(text).map(|span| to.broadcast_timeout = span)),
     key("disable-compression", "disable_compression", Takes::Switch, "do not compress", |to, text| switch(text).map(|on| to.compression = !on)),
-    key("", "enable_compression", Takes::Switch, "", |to, text| switch(text).map(|on| to.compression = on)),
-    key("", "disable_coordinates", Takes::Switch, "", |to, text| switch(text).map(|on| to.coordinates = !on)),
-    key("", "disable_name_resolution", Takes::Switch, "", |to, text| switch(text).map(|on| to.name_resolution = !on)),
-    key("", "leave_on_terminate", Takes::Switch, "", |to, text| switch(text).map(|on| to.leave_on_terminate = on)),
-    key("", "skip_leave_on_interrupt", Takes::Switch, "", |to, text| switch(text).map(|on| to.skip_leave_on_interrupt = on)),
-    key("", "reconnect_interval", Takes::Text, "", |to, text| span(text).map(|span| to.reconnect_interval = span)),
-    key("", "reconnect_timeout", Takes::Text, "", |to, text| span(text).map(|span| to.reconnect_timeout = span)),
-    key("", "tombstone_timeout", Takes::Text, "", |to, text| span(text).map(|span| to.tombstone_timeout = span)),
-    key("", "user_event_size_limit", Takes::Text, "", |to, text| number(text).map(|number| to.event_limit = number)),
-    key("", "query_size_limit", Takes::Text, "", |to, text| number(text).map(|number| to.query_limit = number)),
-    key("", "query_response_size_limit", Takes::Text, "", |to, text| number(text).map(|number| to.response_limit = number)),
-    // Serf has these, and here nothing would listen to them.
-    key("discover", "discover", Takes::Text, "", |to, _| ignore(to, "discover")),
-    key("syslog", "enable_syslog", Takes::Switch, "", |to, text| switch(text).and_then(|on| if on { ignore(to, "syslog") } else { Ok(()) })),
-    key("", "syslog_facility", Takes::Text, "", |to, _| ignore(to, "syslog_facility")),
-    key("", "statsite_addr", Takes::Text, "", |to, _| ignore(to, "statsite_addr")),
-    key("", "statsd_addr", Takes::Text, "", |to, _| ignore(to, "statsd_addr")),
+    key("", "enable_compression", Takes::Switch, "as `disable_compression` says, the other way round", |to, text| switch(text).map(|on| to.compression = on)),
+    key("", "disable_coordinates", Takes::Switch, "tell others no coordinate, and compute none", |to, text| switch(text).map(|on| to.coordinates = !on)),
+    key("", "disable_name_resolution", Takes::Switch, "do not find out which of two nodes of one name is right", |to, text| switch(text).map(|on| to.name_resolution = !on)),
+    key("", "leave_on_terminate", Takes::Switch, "leave the cluster at SIGTERM", |to, text| switch(text).map(|on| to.leave_on_terminate = on)),
+    key("", "skip_leave_on_interrupt", Takes::Switch, "do not leave it at SIGINT", |to, text| switch(text).map(|on| to.skip_leave_on_interrupt = on)),
+    key("", "reconnect_interval", Takes::Text, "TIME  how often a failed member is looked for; 30s", |to, text| span(text).map(|span| to.reconnect_interval = span)),
+    key("", "reconnect_timeout", Takes::Text, "TIME  after which a failed member is forgotten; 24h", |to, text| span(text).map(|span| to.reconnect_timeout = span)),
+    key("", "tombstone_timeout", Takes::Text, "TIME  after which a member that left is forgotten; 24h", |to, text| span(text).map(|span| to.tombstone_timeout = span)),
+    key("", "user_event_size_limit", Takes::Text, "COUNT  most bytes of a user event; 512", |to, text| number(text).map(|number| to.event_limit = number)),
+    key("", "query_size_limit", Takes::Text, "COUNT  most bytes of a query; 1024", |to, text| number(text).map(|number| to.query_limit = number)),
+    key("", "query_response_size_limit", Takes::Text, "COUNT  most bytes of a response; 1024", |to, text| number(text).map(|number| to.response_limit = number)),
+    // Serf has these, and nothing here heeds them.
+    serfs("discover", "discover", Takes::Text, "CLUSTER  find members by mDNS", |to, _| unheeded(to, "unable to find members by mDNS: gossipd does not; name some with -retry-join")),
+    serfs("syslog", "enable_syslog", Takes::Switch, "log to syslog", |to, text| switch(text).and_then(|on| if on { unheeded(to, SYSLOG) } else { Ok(()) })),
+    serfs("", "syslog_facility", Takes::Text, "NAME  syslog's facility", |to, _| unheeded(to, SYSLOG)),
+    serfs("", "statsite_addr", Takes::Text, "ADDRESS  send metrics to a statsite", |to, _| unheeded(to, METRICS)),
+    serfs("", "statsd_addr", Takes::Text, "ADDRESS  send metrics to a statsd", |to, _| unheeded(to, METRICS)),
 ];
 
 fn put<T>(to: &mut T, value: T) -> Result<(), String> {
@@ -230,8 +242,13 @@ fn push(to: &mut Vec<String>, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn ignore(to: &mut Settings, what: &'static str) -> Result<(), String> {
-    to.ignored.push(what);
+const SYSLOG: &str = "unable to log to syslog: gossipd does not; its lines are on standard error";
+const METRICS: &str = "unable to send metrics: gossipd has none; 'serf info' shows its counters";
+
+fn unheeded(to: &mut Settings, what: &'static str) -> Result<(), String> {
+    if !to.unheeded.contains(&what) {
+        to.unheeded.push(what);
+    }
     Ok(())
 }
 
