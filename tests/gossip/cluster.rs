@@ -141,6 +141,14 @@ impl Agent {
         fs::read_to_string(self.file.with_extension("log")).unwrap_or_default()
     }
 
+    /// Its resident memory, in kB.
+    pub fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.as_ref().expect("it runs").id());
+        let status = fs::read_to_string(path).expect("a process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// What the command line of serf says when it asks this agent; the first word is the command.
     pub fn try_ask(&self, words: &[&str]) -> (bool, String) {
         let (command, rest) = words.split_first().expect("a command");

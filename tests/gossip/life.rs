@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::{Value as Json, json};
 
@@ -134,6 +135,53 @@ fn a_cluster_with_a_key() {
 fn a_cluster_with_a_short_key() {
     use Program::{Ours, Serf};
     life("a_cluster_with_a_short_key", &[Ours, Ours, Serf, Ours], "dGVzdGtleTE2Ynl0ZXMhIQ==");
+}
+
+#[test]
+fn who_is_gone_for_long_is_forgotten() {
+    need!("who_is_gone_for_long_is_forgotten", no_serf());
+    use Program::{Ours, Serf};
+    let folder = directory("reap");
+    let mut agents = cluster(&folder, &[Ours, Serf, Ours, Serf, Ours], |configuration| {
+        configuration["reconnect_timeout"] = "5s".into();
+        configuration["tombstone_timeout"] = "5s".into();
+        let file = folder.join(format!("events-{}", configuration["node_name"].as_str().expect("a name")));
+        configuration["event_handlers"] = json!([format!("member-reap=cat >> {}", file.display())]);
+    });
+    // One of each leaves, one of each fails.
+    let mut gone: Vec<_> = agents.drain(1..).collect();
+    gone[0].ask(&["leave"]);
+    gone[1].ask(&["leave"]);
+    gone[2].kill();
+    gone[3].kill();
+    for other in &gone {
+        wait_until(&format!("{} is forgotten", other.name), LIMIT, || {
+            let events = fs::read_to_string(folder.join("events-ours0")).unwrap_or_default();
+            !agents[0].statuses().contains_key(&other.name) && events.contains(&other.name)
+        });
+    }
+}
+
+#[test]
+fn a_monitor_shows_lines_as_they_come() {
+    need!("a_monitor_shows_lines_as_they_come", no_serf());
+    let folder = directory("monitor");
+    let ours = Agent::start(&folder, Program::Ours, "ours", |_| {});
+    let shown = folder.join("shown");
+    let mut monitor = Command::new("serf")
+        .args(["monitor", "-log-level=debug", &format!("-rpc-addr={}", ours.rpc)])
+        .stdout(fs::File::create(&shown).expect("a file"))
+        .spawn()
+        .expect("serf runs");
+    let shows = |text: &str| fs::read_to_string(&shown).is_ok_and(|said| said.contains(text));
+    // What was said before it came, and what happens now: lines and events.
+    wait_until("what was said is shown", LIMIT, || shows("agent: Serf agent starting"));
+    ours.ask(&["event", "-coalesce=false", "deploy", "now"]);
+    wait_until("what happens is shown", LIMIT, || shows("deploy"));
+    monitor.kill().expect("a process of our own");
+    monitor.wait().expect("a process of our own");
+    // Who goes away without a word takes nobody along.
+    assert!(ours.ask(&["info"]).contains("members = 1"));
 }
 
 #[test]

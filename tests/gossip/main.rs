@@ -12,6 +12,7 @@ mod value;
 mod client;
 mod cluster;
 mod conflicts;
+mod floods;
 mod keys;
 mod lan;
 mod life;
