@@ -275,9 +275,10 @@ fn input(event: &Event) -> Vec<u8> {
 /// Name, address, role and tags, with tabs between.
 fn member(member: &Member) -> Vec<u8> {
     let clean = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\t', "\\t").replace('\n', "\\n").into_bytes();
-    let role = member.tags.get(&Name::from("role")).cloned().unwrap_or_default();
+    let tags = member.tags();
+    let role = tags.get(&Name::from("role")).cloned().unwrap_or_default();
     let pair = |(tag, value): (&Name, &Name)| [tag.bytes(), b"=", value.bytes()].concat();
-    let tags: Vec<_> = member.tags.iter().map(pair).collect();
+    let tags: Vec<_> = tags.iter().map(pair).collect();
     let address = member.addr.ip().map(|ip| ip.to_string()).unwrap_or_default();
     let fields = [clean(member.name.bytes()), address.into_bytes(), clean(role.bytes()), clean(&tags.join(&b','))];
     let mut line = fields.join(&b'\t');
@@ -291,7 +292,9 @@ mod tests {
 
     use super::{Own, Script, Scripts};
     use crate::gossip::serf::{Event, Kind, Member};
+    use crate::gossip::swim::Record;
     use crate::gossip::wire::message::Addr;
+    use crate::gossip::wire::tags;
     use crate::unit::Time;
 
     fn own() -> Own {
@@ -317,12 +320,9 @@ mod tests {
     fn a_script_is_told_what_happened() {
         let mut scripts = Scripts::default();
         scripts.set(vec![Script::read("member-join,query=cat; env | grep ^SERF_ | sort").unwrap()]);
-        let node = Member {
-            name: "a\tb".into(),
-            addr: Addr(vec![10, 0, 0, 1]),
-            tags: [("role".into(), "db".into()), ("z".into(), "1".into())].into(),
-            ..Member::default()
-        };
+        let meta = tags::encode(&[("role".into(), "db".into()), ("z".into(), "1".into())].into());
+        let record = Record { name: "a\tb".into(), addr: Addr(vec![10, 0, 0, 1]), meta, ..Record::default() };
+        let node = Member { record: record.into(), ..Member::default() };
         scripts.happened(&own(), &Event::Members { kind: Kind::Leave, members: vec![node.clone()] });
         assert!(run(&mut scripts).is_empty());
         scripts.happened(&own(), &Event::Members { kind: Kind::Join, members: vec![node] });

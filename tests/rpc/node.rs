@@ -2,9 +2,10 @@
 
 use clusteros_init::gossip::rpc::{Answer, Ask, Level, Line, Session, Stats};
 use clusteros_init::gossip::serf::{Event, KeyReport, Kind, Member, Numbers, Reply, Status};
+use clusteros_init::gossip::swim::Record;
 use clusteros_init::gossip::wire::coordinate::Coordinate;
 use clusteros_init::gossip::wire::message::Addr;
-use clusteros_init::gossip::wire::tags::Tags;
+use clusteros_init::gossip::wire::tags::{self, Tags};
 use clusteros_init::unit::Time;
 
 use crate::value::Value;
@@ -125,15 +126,15 @@ fn member(value: &Value) -> Member {
     let version = |key: &str| value.get(key).number() as u8;
     let statuses = [Status::None, Status::Alive, Status::Leaving, Status::Left, Status::Failed];
     let status = value.get("Status").text();
-    Member {
+    let record = Record {
         name: value.get("Name").name(),
         addr: Addr(value.get("Addr").bytes()),
         port: value.get("Port").number() as u16,
-        tags: texts(&value.get("Tags")),
-        status: statuses.into_iter().find(|known| known.word() == status).expect("a status"),
-        versions: ["ProtocolMin", "ProtocolMax", "ProtocolCur", "DelegateMin", "DelegateMax", "DelegateCur"]
-            .map(version),
-    }
+        meta: tags::encode(&texts(&value.get("Tags"))),
+        vsn: ["ProtocolMin", "ProtocolMax", "ProtocolCur", "DelegateMin", "DelegateMax", "DelegateCur"].map(version),
+    };
+    let status = statuses.into_iter().find(|known| known.word() == status).expect("a status");
+    Member { record: record.into(), status }
 }
 
 fn event(body: &Value) -> Event {

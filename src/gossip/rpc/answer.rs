@@ -29,12 +29,12 @@ impl<T: Pack> Pack for List<'_, T> {
 
 impl Pack for Member {
     fn pack(&self, out: &mut Writer) {
-        let [min, max, cur, delegate_min, delegate_max, delegate_cur] = &self.versions;
+        let [min, max, cur, delegate_min, delegate_max, delegate_cur] = &self.vsn;
         out.fields(&mut [
             ("Name", &self.name),
             ("Addr", &self.addr),
             ("Port", &self.port),
-            ("Tags", &self.tags),
+            ("Tags", &self.tags()),
             ("Status", &self.status.word()),
             ("ProtocolMin", min),
             ("ProtocolMax", max),

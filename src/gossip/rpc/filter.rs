@@ -32,7 +32,9 @@ impl MemberFilter {
     /// Whether a member is wanted. A tag that it has not is empty.
     pub fn admits(&self, member: &Member) -> bool {
         let fits = |regex: &Regex, bytes: &[u8]| regex.is_match(&String::from_utf8_lossy(bytes));
-        self.tags.iter().all(|(tag, regex)| fits(regex, member.tags.get(tag).map_or(&[][..], Name::bytes)))
+        let tagged =
+            |tags: &Tags| self.tags.iter().all(|(tag, regex)| fits(regex, tags.get(tag).map_or(&[][..], Name::bytes)));
+        (self.tags.is_empty() || tagged(&member.tags()))
             && self.status.as_ref().is_none_or(|regex| regex.is_match(member.status.word()))
             && self.name.as_ref().is_none_or(|regex| fits(regex, member.name.bytes()))
     }
@@ -96,6 +98,8 @@ mod tests {
     use super::{EventFilter, MemberFilter};
     use crate::gossip::Name;
     use crate::gossip::serf::{Event, Kind, Member, Status};
+    use crate::gossip::swim::Record;
+    use crate::gossip::wire::tags;
 
     fn filter(name: &str, status: &str, tags: &[(&str, &str)]) -> Option<MemberFilter> {
         let names = |(tag, text): &(&str, &str)| (Name::from(*tag), Name::from(*text));
@@ -104,12 +108,9 @@ mod tests {
 
     #[test]
     fn a_member_fits_as_a_whole() {
-        let web = Member {
-            name: "web1".into(),
-            tags: [("role".into(), "web".into())].into(),
-            status: Status::Alive,
-            ..Member::default()
-        };
+        let meta = tags::encode(&[("role".into(), "web".into())].into());
+        let record = Record { name: "web1".into(), meta, ..Record::default() };
+        let web = Member { record: record.into(), status: Status::Alive };
         for (name, status, tags, fits) in [
             ("", "", &[][..], true),
             ("web", "", &[], false),

@@ -129,6 +129,7 @@ mod tests {
 
     use super::{Coalescer, Event, HELD, Kind};
     use crate::gossip::serf::Member;
+    use crate::gossip::swim::Record;
     use crate::unit::Time;
 
     fn at(millis: u64) -> Time {
@@ -136,7 +137,8 @@ mod tests {
     }
 
     fn member(name: &str, kind: Kind) -> Event {
-        Event::Members { kind, members: vec![Member { name: name.into(), ..Member::default() }] }
+        let record = Record { name: name.into(), ..Record::default() };
+        Event::Members { kind, members: vec![Member { record: record.into(), ..Member::default() }] }
     }
 
     fn user(name: &str, ltime: u64, payload: u8, coalesce: bool) -> Event {

@@ -26,12 +26,12 @@ pub enum KeyOutcome {
 
 impl From<&Member> for ConflictMember {
     fn from(member: &Member) -> ConflictMember {
-        let [protocol_min, protocol_max, protocol_cur, delegate_min, delegate_max, delegate_cur] = member.versions;
+        let [protocol_min, protocol_max, protocol_cur, delegate_min, delegate_max, delegate_cur] = member.vsn;
         ConflictMember {
             name: member.name.clone(),
             addr: member.addr.clone(),
             port: member.port,
-            tags: member.tags.clone(),
+            tags: member.tags(),
             status: member.status as i64,
             protocol_min,
             protocol_max,

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Deref;
+use std::sync::Arc;
 
 use super::coordinate::Coordinate;
 use crate::gossip::Name;
-use crate::gossip::wire::message::Addr;
-use crate::gossip::wire::tags::Tags;
+use crate::gossip::swim::Record;
+use crate::gossip::wire::tags::{self, Tags};
 use crate::unit::Time;
 
 /// What is known of a member's life. The numbers are those on the wire (section 3.9).
@@ -38,33 +40,31 @@ impl Status {
     }
 }
 
-/// One member.
+/// One member: what it says of itself (reached by dereference), and its life.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Member {
-    /// Unique in the cluster.
-    pub name: Name,
-    /// Its address in the bytes that it came in.
-    pub addr: Addr,
-    /// Its port.
-    pub port: u16,
-    /// Its tags.
-    pub tags: Tags,
+    /// What it says of itself: the same as memberlist's, of which there are thousands in a large cluster.
+    pub record: Arc<Record>,
     /// What is known of its life.
     pub status: Status,
-    /// Least, most and used version of memberlist's protocol, then of Serf's.
-    pub versions: [u8; 6],
+}
+
+impl Deref for Member {
+    type Target = Record;
+    fn deref(&self) -> &Record {
+        &self.record
+    }
 }
 
 impl Member {
+    /// Its tags. Read each time: read once and kept they would take more than all else that is known of a member.
+    pub fn tags(&self) -> Tags {
+        tags::decode(&self.meta)
+    }
+
     /// Where it listens; none if its address or its port is none.
     pub fn socket(&self) -> Option<SocketAddr> {
         self.addr.socket(self.port).filter(|socket| socket.port() != 0)
-    }
-
-    /// The most that memberlist's protocol may be (5 can relay).
-    pub fn protocol_max(&self) -> u8 {
-        let [_, max, ..] = self.versions;
-        max
     }
 
     /// The address as Go shows it.
@@ -166,16 +166,18 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cell, Member, Members, Status};
+    use super::{Cell, Member, Members, Record, Status};
     use crate::gossip::wire::message::Addr;
 
     fn cell(name: &str, status: Status) -> Cell {
-        Cell { member: Member { name: name.into(), status, ..Member::default() }, ..Cell::default() }
+        let record = Record { name: name.into(), ..Record::default() };
+        Cell { member: Member { record: record.into(), status }, ..Cell::default() }
     }
 
     #[test]
     fn an_address_is_shown_as_what_it_is() {
-        let member = Member { addr: Addr(vec![10, 0, 0, 1]), ..Member::default() };
+        let record = Record { addr: Addr(vec![10, 0, 0, 1]), ..Record::default() };
+        let member = Member { record: record.into(), ..Member::default() };
         assert_eq!(member.shown_ip(), "10.0.0.1");
         assert_eq!(Member::default().shown_ip(), "<nil>");
     }

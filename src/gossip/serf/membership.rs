@@ -12,19 +12,11 @@ use super::queues::push;
 use crate::gossip::Name;
 use crate::gossip::swim;
 use crate::gossip::wire::serf::{JoinIntent, LeaveIntent, SerfMessage};
-use crate::gossip::wire::tags;
 use crate::unit::Time;
 
 /// A member as memberlist knows it, with this status.
 fn member(node: &swim::Member, status: Status) -> Member {
-    Member {
-        name: node.name.clone(),
-        addr: node.addr.clone(),
-        port: node.port,
-        tags: tags::decode(&node.meta),
-        status,
-        versions: node.vsn,
-    }
+    Member { record: node.record.clone(), status }
 }
 
 impl Serf {
@@ -205,6 +197,8 @@ impl Serf {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::Status;
     use crate::gossip::Name;
     use crate::gossip::serf::Serf;
@@ -237,12 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_member_says_of_itself_is_kept_once() {
+        let (mut serf, node) = (serf(&[]), known("a", 7));
+        serf.notice(at(0), &Notice::Joined(node.clone()));
+        assert!(serf.member(&"a".into()).is_some_and(|member| Arc::ptr_eq(&member.record, &node.record)));
+    }
+
+    #[test]
     fn section_3_3_a_member_that_joins_is_alive() {
         let mut serf = serf(&[]);
         serf.notice(at(0), &Notice::Joined(known("a", 7)));
         let member = serf.member(&"a".into()).expect("a member").clone();
-        assert_eq!((member.status, member.port, member.versions), (Status::Alive, 7946, [1, 5, 2, 2, 5, 5]));
-        assert_eq!((member.addr.clone(), member.tags.clone()), (Addr(vec![10, 0, 0, 7]), tags(&[("role", "web")])));
+        assert_eq!((member.status, member.port, member.vsn), (Status::Alive, 7946, [1, 5, 2, 2, 5, 5]));
+        assert_eq!((member.addr.clone(), member.tags()), (Addr(vec![10, 0, 0, 7]), tags(&[("role", "web")])));
         assert_eq!(lines(&mut serf), ["serf: EventMemberJoin: a 10.0.0.7"]);
         serf.notice(at(0), &Notice::Joined(known("b", 8)));
         assert_eq!(events(&mut serf), ["member-join b"]);

@@ -11,7 +11,7 @@ use crate::gossip::wire::push_pull::{self, NodeState};
 use crate::unit::Time;
 
 /// What a member says of itself. All of it changes at once, so it is shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Unique in the cluster.
     pub name: Name,
