@@ -158,11 +158,11 @@ rung_sim() {
     script tests/fuzz/run.sh
 }
 
-# All others that Cargo.toml lists, so that none is forgotten.
+# All others that Cargo.toml lists, so that none is forgotten; but what only measures.
 rung_ns() {
     local name arguments=()
     while read -r name; do
-        [[ " style sim swim ${pure[*]} " == *" $name "* ]] || arguments+=(--test "$name")
+        [[ " style sim swim bench-gossip ${pure[*]} " == *" $name "* ]] || arguments+=(--test "$name")
     done < <(sed -n '/^\[\[test\]\]/,/^$/s/^name = "\(.*\)"/\1/p' Cargo.toml)
     # What only the kernel's WireGuard, cgroup controllers or a machine can show is for rung boot: there they are for certain.
     tests --no-fail-fast "${arguments[@]}" -- --nocapture --skip kernel:: --skip limits:: --skip machine::

@@ -30,6 +30,7 @@ const BANNED: &[&str] = &[
 
 /// Tests that sleep, and why they must. Everything else waits for a condition, with a limit.
 const SLEEPS: &[(&str, &str)] = &[
+    ("tests/bench/gossip/trial.rs", "the length of a measurement: a cluster at rest; and the pauses between looks"),
     ("tests/kit/check.sh", "the pause of the one loop that waits for a condition"),
     ("tests/kit/mod.rs", "the pause of the loops that wait for a condition"),
     ("tests/ns/ending.rs", "the pace of three equal signals: the kernel merges those not yet read"),

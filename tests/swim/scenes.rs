@@ -87,7 +87,8 @@ pub fn leave(seed: u64, nodes: usize) -> [Duration; 2] {
     let (who, began) = (world.dice.below(nodes), world.now);
     world.leave(who);
     let departed = world.until(MINUTE, |world| world.has_departed(who)).expect("it has left");
-    let told = |world: &World| world.log.iter().filter(|line| line.observer != who).count() == nodes - 1;
+    let others = |world: &World| world.log.iter().filter(|line| line.observer != who).count();
+    let told = |world: &World| world.log.len() >= nodes - 1 && others(world) == nodes - 1;
     world.until(MINUTE, told).expect("everybody knows it");
     let known = world.log.last().expect("somebody hears of it").at.since(began);
     world.kill(who);

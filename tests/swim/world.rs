@@ -223,7 +223,7 @@ impl World {
             world.start(node, b"tags");
             let now = world.now;
             if let Some(Node { swim, dice, sees, .. }) = world.nodes.get_mut(node) {
-                swim.recall(records.iter().cloned(), now, dice);
+                swim.recall(&records, now, dice);
                 *sees = nodes - 1;
                 world.pairs += nodes - 1;
             }

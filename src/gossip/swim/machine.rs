@@ -153,10 +153,12 @@ impl Swim {
 
     /// Takes these as members that are alive and known for long: neither the delegate nor anybody else is told. Large clusters of
     /// a simulation begin so.
-    pub fn recall(&mut self, records: impl IntoIterator<Item = Arc<Record>>, now: Time, dice: &mut dyn Dice) {
-        for record in records {
+    pub fn recall(&mut self, records: &[Arc<Record>], now: Time, dice: &mut dyn Dice) {
+        self.roster.reserve(records.len());
+        for record in records.iter().cloned() {
             self.roster.insert(Member { record, incarnation: 1, state: State::Alive, since: now }, dice);
         }
+        self.push_pull_at = now + self.config.profile.push_pull_every(self.roster.len()).mul_f64(dice.fraction());
         self.queue = Queue::default();
     }
 

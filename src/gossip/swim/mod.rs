@@ -22,7 +22,7 @@ mod trial;
 mod version;
 
 pub use awareness::Awareness;
-pub use broadcast::Queue;
+pub use broadcast::{Queue, retransmit_limit};
 pub use delegate::{Alone, Delegate};
 pub use event::{Action, Event, Notice, ProbeId, Warning};
 pub use machine::{Config, Local, Swim};

@@ -103,6 +103,13 @@ impl Roster {
         Some(slot)
     }
 
+    /// Makes way for so many more at once.
+    pub fn reserve(&mut self, more: usize) {
+        self.slots.reserve_exact(more);
+        self.names.reserve(more);
+        self.ring.reserve_exact(more);
+    }
+
     /// Whether there is room for one more.
     pub fn has_room(&self) -> bool {
         self.len() < self.capacity
