@@ -9,16 +9,19 @@ pub mod files;
 pub mod gossip;
 pub mod hosts;
 pub mod init;
+pub mod join;
 pub mod k3s;
 pub mod leave;
 pub mod network;
 pub mod node;
 pub mod notify;
 pub mod paths;
+pub mod picture;
 pub mod report;
 pub mod rpc;
 pub mod seeds;
 pub mod serf;
+pub mod state;
 pub mod turn;
 pub mod underlay;
 pub mod view;
@@ -65,8 +68,10 @@ impl Failure {
 /// One command line, read.
 struct Call {
     command: String,
+    targets: Vec<String>,
     paths: Paths,
     json: bool,
+    svg: bool,
     check: bool,
     down: bool,
     clear: bool,
@@ -108,6 +113,9 @@ fn run(call: &Call) -> Result<(), Failure> {
         "start" => turn::start(&call.paths),
         "leave" => leave::leave(&call.paths),
         "peers" => view::show(&call.paths, View::Peers, call.json),
+        "mesh" if call.svg => view::mesh_svg(&call.paths),
+        "mesh" => view::mesh_json(&call.paths),
+        "join" => join::join(&call.paths, &call.targets),
         "status" if call.check => view::check(&call.paths),
         "status" => view::show(&call.paths, View::Status, call.json),
         "help" => say(HELP),
@@ -122,8 +130,10 @@ fn run(call: &Call) -> Result<(), Failure> {
 fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
     let mut call = Call {
         command: String::new(),
+        targets: Vec::new(),
         paths: Paths::new(PathBuf::from("/")),
         json: false,
+        svg: false,
         check: false,
         down: false,
         clear: false,
@@ -136,6 +146,7 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
         match argument.as_str() {
             "--root" => call.paths = Paths::new(arguments.next().ok_or("--root needs a folder")?.into()),
             "--json" => call.json = true,
+            "--svg" => call.svg = true,
             "--check" => call.check = true,
             "--down" => call.down = true,
             "--clear" => call.clear = true,
@@ -146,6 +157,7 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
             "--help" | "-h" => call.command = "help".to_owned(),
             option if option.starts_with('-') => return Err(format!("no such option: {option}")),
             _ if call.command.is_empty() => call.command = argument,
+            _ if call.command == "join" => call.targets.push(argument),
             extra => return Err(format!("one argument too many: {extra}")),
         }
     }
@@ -162,6 +174,7 @@ fn fits(call: &Call) -> Result<(), String> {
         "k3s" => &["--check", "--json", "--down", "--clear", "--drain", "--uncordon"],
         "wg0" => &["--down", "--userspace"],
         "peers" => &["--json"],
+        "mesh" => &["--json", "--svg"],
         "status" => &["--json", "--check"],
         _ => &[],
     };
@@ -173,12 +186,20 @@ fn fits(call: &Call) -> Result<(), String> {
         ("--uncordon", call.uncordon),
         ("--userspace", call.userspace),
         ("--json", call.json),
+        ("--svg", call.svg),
     ];
     let given: Vec<&str> = options.into_iter().filter(|(_, given)| *given).map(|(option, _)| option).collect();
     if let Some(option) = given.iter().find(|option| !own.contains(option)) {
         return Err(format!("{} has no option {option}", call.command));
     }
+    if call.command == "join" {
+        if call.targets.is_empty() {
+            return Err("join needs the address of a node, such as 10.0.0.1 or node1:7946".to_owned());
+        }
+        call.targets.iter().try_for_each(|target| config::target(target))?;
+    }
     match (call.command.as_str(), given.as_slice()) {
+        ("mesh", []) => Err("mesh needs --svg or --json".to_owned()),
         ("k3s", ["--json"]) => Err("--json is for --check".to_owned()),
         ("k3s", ["--check", "--json"]) | (_, [] | [_]) => Ok(()),
         (_, [first, second, ..]) => Err(format!("{first} and {second} do not go together")),
@@ -212,6 +233,8 @@ node-agent: a node's identity, its wg0, and its peers
   node-agent info             who this node is
   node-agent peers [--json]   the peers and their tunnels
   node-agent status [--json]  the same, with this node and gossip
+  node-agent mesh --svg       the cluster as this node sees it, as a picture; --json: the same as nodes and edges
+  node-agent join ADDRESS...  have gossip join through these nodes, now; NODE_JOIN is for every start
   node-agent status --check   whether this node is in the mesh, in a line; exit 1 if it is not
   node-agent help | --version
 
@@ -235,6 +258,10 @@ mod tests {
             "wg0 --userspace",
             "status --check",
             "peers --json",
+            "mesh --svg",
+            "mesh --json",
+            "join 10.0.0.1 node2:7946 [fd00::1]:7946",
+            "leave",
         ] {
             assert_eq!(said(line), Ok(()), "{line}");
         }
@@ -246,6 +273,12 @@ mod tests {
             ("k3s --userspace", "k3s has no option --userspace"),
             ("wg0 --check", "wg0 has no option --check"),
             ("start --down", "start has no option --down"),
+            ("mesh", "mesh needs --svg or --json"),
+            ("mesh --svg --json", "--json and --svg do not go together"),
+            ("peers --svg", "peers has no option --svg"),
+            ("join", "join needs the address of a node, such as 10.0.0.1 or node1:7946"),
+            ("join node1:", "\"node1:\" is neither host nor host:port"),
+            ("leave now", "one argument too many: now"),
             ("status --check --json", "--check and --json do not go together"),
         ] {
             assert_eq!(said(line), Err(mistake.to_owned()));

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::state::{self, State};
 use super::wg::Sight;
 use crate::cluster::k3s;
 use crate::cluster::member::claimed_id;
@@ -79,6 +80,18 @@ pub struct Peer {
     pub verified: bool,
     /// Why it is none.
     pub reason: Option<String>,
+    /// How its tunnel is: `connected`, `waiting` for the first handshake, `silent`, `failed` or `refused`.
+    #[serde(default)]
+    pub state: String,
+    /// Why it is not connected.
+    #[serde(default)]
+    pub why: Option<String>,
+    /// Since when it is a peer, in seconds since 1970, as this program knows.
+    #[serde(default)]
+    pub since: Option<u64>,
+    /// Whether the device has it.
+    #[serde(default)]
+    pub present: bool,
     /// Whether a tunnel stands: a handshake in the last three minutes.
     pub connected: bool,
     /// The last handshake, in seconds since 1970.
@@ -158,10 +171,22 @@ impl Document {
         for peer in self.peers.iter_mut().filter(|peer| peer.verified) {
             let key: Option<WgKey> = peer.key.as_deref().and_then(|key| key.parse().ok());
             let seen = observed.and_then(|device| device.peers.iter().find(|seen| Some(seen.key) == key));
+            peer.present = seen.is_some();
             peer.endpoint = seen.and_then(|seen| seen.endpoint).or(peer.endpoint);
             peer.handshake = seen.and_then(|seen| seen.handshake);
             peer.connected = peer.handshake.is_some_and(|at| now.saturating_sub(at) < STALE);
             (peer.rx, peer.tx) = seen.map_or((0, 0), |seen| (seen.rx, seen.tx));
+        }
+        for peer in &mut self.peers {
+            State::of(peer).word().clone_into(&mut peer.state);
+            peer.why = state::why(peer, &self.own, now);
+        }
+    }
+
+    /// Puts in since when each peer is one, by name.
+    pub fn since(&mut self, since: &BTreeMap<String, u64>) {
+        for peer in self.peers.iter_mut().filter(|peer| peer.verified) {
+            peer.since = since.get(&peer.name).copied();
         }
     }
 
@@ -205,11 +230,80 @@ impl Peer {
             status: status.word().to_owned(),
             verified: false,
             reason: None,
+            state: String::new(),
+            why: None,
+            since: None,
+            present: false,
             connected: false,
             handshake: None,
             k3s: None,
             rx: 0,
             tx: 0,
         }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::{Document, Own, Peer, VERSION};
+    use crate::agent::state::{State, why};
+
+    /// This node and three others: one connected, one failed, one refused.
+    pub(crate) fn document() -> Document {
+        let peer = |name: &str| Peer {
+            name: name.to_owned(),
+            node_id: Some("4zvwRjXUKGfvwnParsHAS3HuSVzV5cA4McphgmoCtajS".to_owned()),
+            address: Some("10.42.227.168".parse().unwrap()),
+            ula: Some("fde2:1b26:8c8:0:6674:3ac4:5e71:2d66".parse().unwrap()),
+            endpoint: Some("172.30.0.12:51820".parse().unwrap()),
+            key: None,
+            status: "alive".to_owned(),
+            verified: true,
+            reason: None,
+            state: "connected".to_owned(),
+            why: None,
+            since: Some(900),
+            present: true,
+            connected: true,
+            handshake: Some(1000),
+            k3s: None,
+            rx: 1536,
+            tx: 42,
+        };
+        let refused = Peer {
+            verified: false,
+            connected: false,
+            handshake: None,
+            address: None,
+            endpoint: None,
+            reason: Some("its WireGuard key is held by member node2".to_owned()),
+            ..peer("no\u{1b}de9")
+        };
+        let mut document = Document {
+            version: VERSION,
+            own: Own {
+                name: "node1".to_owned(),
+                node_id: "FAe4sisG95oZ42w7buUn5qEE4TAnfTTFPiguZUHmhiF".to_owned(),
+                address: "10.42.133.224".parse().unwrap(),
+                ula: Some("fde2:1b26:8c8::7".parse().unwrap()),
+                ipv6: true,
+                key: String::new(),
+                interface: "wg0".to_owned(),
+                mode: "userspace".to_owned(),
+                mtu: Some(1420),
+            },
+            gossip: [("alive".to_owned(), 3), ("failed".to_owned(), 1)].into(),
+            asking: Vec::new(),
+            peers: vec![
+                peer("node2"),
+                Peer { connected: false, handshake: None, status: "failed".to_owned(), ..peer("node3") },
+                refused,
+            ],
+        };
+        for peer in &mut document.peers {
+            State::of(peer).word().clone_into(&mut peer.state);
+            peer.why = why(peer, &document.own, 1012);
+        }
+        document
     }
 }

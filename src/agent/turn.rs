@@ -123,6 +123,8 @@ struct Agent<'a> {
     roster: Roster,
     members: Option<Vec<Member>>,
     targets: Vec<String>,
+    /// Since when each peer is one, by name, in seconds since 1970.
+    since: BTreeMap<String, u64>,
     device: Option<Device>,
     /// The endpoints that were announced when the device was last brought in line.
     announced: BTreeMap<WgKey, SocketAddr>,
@@ -149,6 +151,7 @@ impl<'a> Agent<'a> {
             local,
             members: None,
             targets: init::targets(paths, node),
+            since: BTreeMap::new(),
             device: None,
             announced: BTreeMap::new(),
             due: Instant::now(),
@@ -204,6 +207,14 @@ impl<'a> Agent<'a> {
                 ),
             );
         }
+        let now = node::now();
+        let peers = self.roster.verified().map(|peer| peer.record().name.clone());
+        self.since = peers
+            .map(|name| {
+                let at = self.since.get(&name).copied().unwrap_or(now);
+                (name, at)
+            })
+            .collect();
         self.members = Some(members);
         self.unnamed = true;
         self.look_soon();
@@ -299,6 +310,7 @@ impl<'a> Agent<'a> {
         };
         let mut document =
             Document::new(&self.local, self.node.ula(), self.interface(), members, &self.roster, &self.targets);
+        document.since(&self.since);
         let observed = match &mut self.device {
             Some(device) => timeout(PATIENCE, device.dump()).await.ok().and_then(Result::ok),
             None => None,

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use log::warn;
+use serde::Serialize;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use super::paths::Paths;
+use super::picture::{self, Mesh};
 use super::report::{Document, Peer, VERSION};
+use super::state::{State, lasted};
 use super::wg::{self, Device, Sight};
 use super::{Failure, files, node, say, turn};
+use crate::cluster::Status;
 
 /// A person waits this long for a device that does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -28,15 +32,31 @@ pub fn show(paths: &Paths, view: View, json: bool) -> Result<(), Failure> {
     let now = node::now();
     let document = look(paths, now)?;
     if json {
-        let text = serde_json::to_string_pretty(&document).map_err(|error| {
-            Failure::internal(format!("unable to write the report as JSON: {error}; look at it without --json"))
-        })?;
-        return say(&(text + "\n"));
+        return say(&as_json(&document)?);
     }
     say(&match view {
         View::Peers => peers(&document, now),
         View::Status => status(&document, now),
     })
+}
+
+/// Writes the cluster as this node sees it to stdout, as a picture.
+pub fn mesh_svg(paths: &Paths) -> Result<(), Failure> {
+    let now = node::now();
+    say(&picture::svg(&look(paths, now)?, now))
+}
+
+/// Writes the same as JSON.
+pub fn mesh_json(paths: &Paths) -> Result<(), Failure> {
+    let now = node::now();
+    say(&as_json(&Mesh::new(&look(paths, now)?, now))?)
+}
+
+fn as_json(value: &impl Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| {
+        Failure::internal(format!("unable to write the report as JSON: {error}; look at it without --json"))
+    })?;
+    Ok(text + "\n")
 }
 
 /// Writes in a line how this node is in the mesh; fails if it is not.
@@ -119,8 +139,11 @@ fn status(document: &Document, now: u64) -> String {
         own.address,
         if gossip.is_empty() { "no members".to_owned() } else { gossip.join(", ") },
     );
+    let alone = document.gossip.get(Status::Alive.word()).is_none_or(|alive| *alive < 2);
     if !document.asking.is_empty() {
         text.push_str(&format!("alone      asking {}\n", document.asking.join(", ")));
+    } else if alone {
+        text.push_str("alone      no other node answers: waiting for one that joins, or 'node-agent join ADDRESS'\n");
     }
     if !document.peers.is_empty() {
         text.push('\n');
@@ -155,11 +178,14 @@ fn peers(document: &Document, now: u64) -> String {
 
 fn row(peer: &Peer, now: u64) -> [String; 9] {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let state = match (&peer.reason, peer.connected, peer.handshake) {
-        (Some(reason), _, _) => format!("refused: {reason}"),
-        (None, true, _) => "connected".to_owned(),
-        (None, false, Some(_)) => "silent".to_owned(),
-        (None, false, None) => "no handshake yet".to_owned(),
+    let word = match (State::of(peer), peer.handshake) {
+        (State::Waiting | State::Failed, None) => "no handshake yet",
+        (State::Failed, Some(_)) => State::Silent.word(),
+        (state, _) => state.word(),
+    };
+    let state = match &peer.why {
+        Some(why) => format!("{word}: {why}"),
+        None => word.to_owned(),
     };
     let tunnel = |text: String| if peer.verified { text } else { "-".to_owned() };
     [
@@ -181,11 +207,7 @@ fn printable(text: &str) -> String {
 }
 
 fn ago(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s ago"),
-        120..7200 => format!("{} min ago", seconds / 60),
-        _ => format!("{} h ago", seconds / 3600),
-    }
+    lasted(seconds) + " ago"
 }
 
 fn size(bytes: u64) -> String {
@@ -201,56 +223,7 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::{ago, peers, size, status};
-    use crate::agent::report::{Document, Own, Peer, VERSION};
-
-    fn document() -> Document {
-        let peer = |name: &str| Peer {
-            name: name.to_owned(),
-            node_id: Some("4zvwRjXUKGfvwnParsHAS3HuSVzV5cA4McphgmoCtajS".to_owned()),
-            address: Some("10.42.227.168".parse().unwrap()),
-            ula: Some("fde2:1b26:8c8:0:6674:3ac4:5e71:2d66".parse().unwrap()),
-            endpoint: Some("172.30.0.12:51820".parse().unwrap()),
-            key: None,
-            status: "alive".to_owned(),
-            verified: true,
-            reason: None,
-            connected: true,
-            handshake: Some(1000),
-            k3s: None,
-            rx: 1536,
-            tx: 42,
-        };
-        let refused = Peer {
-            verified: false,
-            connected: false,
-            handshake: None,
-            address: None,
-            endpoint: None,
-            reason: Some("its WireGuard key is held by member node2".to_owned()),
-            ..peer("no\u{1b}de9")
-        };
-        Document {
-            version: VERSION,
-            own: Own {
-                name: "node1".to_owned(),
-                node_id: "FAe4sisG95oZ42w7buUn5qEE4TAnfTTFPiguZUHmhiF".to_owned(),
-                address: "10.42.133.224".parse().unwrap(),
-                ula: Some("fde2:1b26:8c8::7".parse().unwrap()),
-                ipv6: true,
-                key: String::new(),
-                interface: "wg0".to_owned(),
-                mode: "userspace".to_owned(),
-                mtu: Some(1420),
-            },
-            gossip: [("alive".to_owned(), 3), ("failed".to_owned(), 1)].into(),
-            asking: Vec::new(),
-            peers: vec![
-                peer("node2"),
-                Peer { connected: false, handshake: None, status: "failed".to_owned(), ..peer("node3") },
-                refused,
-            ],
-        }
-    }
+    use crate::agent::report::tests::document;
 
     #[test]
     fn the_tables_are_as_a_person_reads_them() {
@@ -266,7 +239,7 @@ mod tests {
              \n\
              NAME    ID        ADDRESS        ENDPOINT           GOSSIP  HANDSHAKE  RX       TX    STATE\n\
              node2   4zvwRjXU  10.42.227.168  172.30.0.12:51820  alive   12 s ago   1.5 KiB  42 B  connected\n\
-             node3   4zvwRjXU  10.42.227.168  172.30.0.12:51820  failed  -          1.5 KiB  42 B  no handshake yet\n\
+             node3   4zvwRjXU  10.42.227.168  172.30.0.12:51820  failed  -          1.5 KiB  42 B  no handshake yet: gossip does not hear it either\n\
              no?de9  4zvwRjXU  -              -                  alive   -          -        -     refused: its WireGuard key is held by member node2\n"
         );
     }
@@ -284,6 +257,14 @@ mod tests {
              alone      asking 10.0.0.1:7946, node1\n"
         ));
         assert_eq!(peers(&alone, 0), "no peers\n");
+        alone.asking.clear();
+        let text = status(&alone, 0);
+        assert!(
+            text.ends_with(
+                "\nalone      no other node answers: waiting for one that joins, or 'node-agent join ADDRESS'\n"
+            ),
+            "{text}"
+        );
     }
 
     #[test]

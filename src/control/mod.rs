@@ -16,6 +16,7 @@ pub mod roff;
 pub mod show;
 pub mod signal;
 pub mod status;
+pub mod svg;
 pub mod systemd;
 pub mod usage;
 pub mod wrap;

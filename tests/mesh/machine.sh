@@ -15,6 +15,7 @@ root=$work/root
 mkdir -p "$root/mesh" "$root/var/tmp"
 strip -o "$root/mesh/mesh" "$program"
 strip -o "$root/mesh/node-agent" "$bin/node-agent"
+strip -o "$root/mesh/gossipd" "$bin/gossipd"
 veth=$(find "$built/kernel/lib/modules" -name 'veth.ko*' | head -n 1)
 [ -n "$veth" ] || fail "unable to find the module veth in $built/kernel: it is not there; run images/appliance/build again"
 cp "$veth" "$root/mesh/"
@@ -26,7 +27,7 @@ mount -t tmpfs tmp /tmp && mount -t tmpfs tmp /var/tmp && mount -t tmpfs run /ru
 insmod /mesh/veth.ko*
 for module in $(sed 's/#.*//' /etc/cluster-os/modules); do modprobe "$module"; done
 # What only a kernel without WireGuard can show, and what needs a tool that is not here, is for the host.
-AGENT=/mesh/node-agent /mesh/mesh --test-threads=1 --nocapture --skip without_the_capability --skip without_a_tun_device \
+AGENT=/mesh/node-agent GOSSIPD=/mesh/gossipd /mesh/mesh --test-threads=1 --nocapture --skip without_the_capability --skip without_a_tun_device \
     --skip the_process_in_user_space
 echo "ended: $?"
 poweroff -f

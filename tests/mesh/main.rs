@@ -7,6 +7,7 @@
 mod kit;
 
 mod kernel;
+mod life;
 mod network;
 mod refusals;
 mod scenes;

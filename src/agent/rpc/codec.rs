@@ -61,6 +61,11 @@ pub fn members(body: &Value) -> Vec<Member> {
     all.iter().filter_map(member).collect()
 }
 
+/// How many addresses were joined, from the body of an answer.
+pub fn joined(body: &Value) -> u64 {
+    get(body, "Num").and_then(Value::as_u64).unwrap_or(0)
+}
+
 fn member(value: &Value) -> Option<Member> {
     let tags = match get(value, "Tags") {
         Some(Value::Map(pairs)) => pairs.iter().filter_map(|(key, value)| Some((text(key)?, text(value)?))).collect(),

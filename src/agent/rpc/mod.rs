@@ -121,11 +121,11 @@ impl Client {
         self.ask("tags", Some(body), false, PATIENCE).await.map(drop)
     }
 
-    /// Asks gossip to join through `targets`; done if one of them answered.
-    pub async fn join(&mut self, targets: &[String]) -> Result<(), Error> {
+    /// Asks gossip to join through `targets`; done if one of them answered, with how many did.
+    pub async fn join(&mut self, targets: &[String]) -> Result<u64, Error> {
         let targets = targets.iter().map(|target| target.as_str().into()).collect();
         let body = codec::map([("Existing", Value::Array(targets)), ("Replay", false.into())]);
-        self.ask("join", Some(body), true, JOIN_PATIENCE).await.map(drop)
+        self.ask("join", Some(body), true, JOIN_PATIENCE).await.map(|body| codec::joined(&body))
     }
 
     /// Asks gossip to say to the others that this node leaves, and to end; done when it has said so. For `patience` at most.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::svg::{LETTER, Rect, Svg, extent, pixels};
 use crate::control::columns::{padded, plain, shortened, width};
+use crate::control::svg::{LETTER, Rect, Svg, extent, pixels};
 use crate::control::{Status, UnitStatus};
 use crate::unit::duration::short;
 

@@ -2,8 +2,8 @@
 
 use super::graph::{Graph, Node, TieKind};
 use super::layers::{Layout, Route};
-use super::svg::{LETTER, Rect, Svg, extent, pixels};
 use crate::control::columns::shortened;
+use crate::control::svg::{LETTER, Rect, Svg, extent, pixels};
 
 /// Pixels around the picture, of a box, and between boxes.
 const MARGIN: f64 = 24.0;

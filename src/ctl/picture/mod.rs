@@ -4,4 +4,3 @@ pub(super) mod chart;
 mod drawing;
 pub(super) mod graph;
 mod layers;
-mod svg;

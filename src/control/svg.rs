@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use crate::control::columns::width;
+use super::columns::width;
 
 /// How large letters are, in pixels.
 pub const LETTER: f64 = 13.0;
@@ -38,6 +38,11 @@ impl Svg {
             escaped(title)
         );
         Svg { text }
+    }
+
+    /// What the picture shows, for who cannot see it.
+    pub fn describe(&mut self, text: &str) {
+        self.line(format_args!("<desc>{}</desc>", escaped(text)));
     }
 
     /// A rectangle with round corners; `title` is what a pointer on it shows.

@@ -1,0 +1,108 @@
+//! Whole nodes but for PID 1: `wg0`, `gossipd`, and `node-agent start`; and what a person asks of them.
+
+use std::fs::{self, File};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use crate::kit::wait_until;
+use crate::need;
+use crate::world::{Agent, Node, no_wireguard};
+
+/// A join may be tried again, and a handshake, too.
+const LONG: Duration = Duration::from_secs(40);
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A node with everything that runs on it.
+struct Life {
+    node: Node,
+    _link: Agent,
+    _gossip: Process,
+    _agent: Process,
+}
+
+impl Life {
+    fn begin(node: Node, advertise: &str) -> Life {
+        let file = node.root.join("etc/cluster-os/node.yaml");
+        let text = format!("discovery:\n  advertise: {advertise}\nnetworking:\n  interface: {}\n", node.interface);
+        fs::write(file, text).expect("node.yaml");
+        fs::write(node.root.join("etc/hosts"), "127.0.0.1\tlocalhost\n").expect("hosts");
+        assert!(node.run(&["init"]).status.success());
+        let (link, _) = node.up();
+        let start = |mut command: Command, log: &str| {
+            let log = File::create(node.root.join(log)).expect("a log");
+            command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+            Process(node.namespace.enter(|| command.spawn().expect("a process")))
+        };
+        // A machine that only runs the tests has it elsewhere.
+        let program = std::env::var_os("GOSSIPD").unwrap_or_else(|| env!("CARGO_BIN_EXE_gossipd").into());
+        let mut gossipd = Command::new(program);
+        gossipd.arg(format!("-config-file={}", node.root.join("run/cluster-os/serf.json").display()));
+        let gossip = start(gossipd, "gossip.log");
+        let agent = start(node.command(&["start"]), "agent.log");
+        let peers = node.root.join("run/cluster-os/peers.json");
+        wait_until("the agent's first report", LONG, || peers.exists());
+        Life { node, _link: link, _gossip: gossip, _agent: agent }
+    }
+
+    fn hosts(&self) -> String {
+        fs::read_to_string(self.node.root.join("etc/hosts")).expect("hosts")
+    }
+
+    fn said(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.node.run(arguments);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    }
+}
+
+fn line(of: &Life) -> String {
+    format!("{}\t{}.mesh\n", of.node.address, of.node.interface)
+}
+
+#[test]
+fn a_node_joins_has_a_name_and_leaves() {
+    need!("a_node_joins_has_a_name_and_leaves", no_wireguard());
+    let (one, two) = (Node::new(), Node::new());
+    one.namespace.wire(&two.namespace);
+    let (one, two) = (Life::begin(one, "192.0.2.1"), Life::begin(two, "192.0.2.2"));
+    wait_until("a node alone has its own name", LONG, || one.hosts().contains(&line(&one)));
+    let alone = one.said(&["status"]);
+    assert!(alone.1.contains("peers      0, 0 connected, 0 refused\nalone      no other node answers"), "{alone:?}");
+
+    let (code, _, err) = two.said(&["join", "192.0.2.1:1"]);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.contains("unable to join 192.0.2.1:1: ") && err.contains("connection refused"), "{err}");
+    let joined = "joined through 1 of 1; 'node-agent peers' shows who comes in\n".to_owned();
+    assert_eq!(two.said(&["join", "192.0.2.1"]), (Some(0), joined, String::new()));
+
+    wait_until("each has the other's name", LONG, || {
+        one.hosts().contains(&line(&two)) && two.hosts().contains(&line(&one))
+    });
+    assert!(one.node.reaches(&two.node) && two.node.reaches_by_ipv6(&one.node));
+    let mesh = || serde_json::from_str::<serde_json::Value>(&one.said(&["mesh", "--json"]).1).expect("JSON");
+    wait_until("the tunnel in the picture", LONG, || mesh()["edges"][0]["state"] == "connected");
+    assert_eq!(mesh()["nodes"][1]["ula"], two.node.ula.to_string());
+    assert!(one.said(&["mesh", "--svg"]).1.starts_with("<svg "));
+    let status = one.said(&["status"]).1;
+    assert!(status.contains(&format!("ipv6       {}\n", one.node.ula)) && status.contains(", MTU 1420\n"), "{status}");
+
+    let (code, out, err) = two.said(&["leave"]);
+    assert_eq!((code, err.as_str()), (Some(0), "node-agent: info: left the cluster\n"), "{out}");
+    assert!(out.starts_with("the other nodes close their tunnels to this one; "), "{out}");
+    wait_until("the tunnel is closed", LONG, || one.node.dump().peers.is_empty());
+    wait_until("the name is gone", LONG, || !one.hosts().contains(&line(&two)));
+    assert_eq!(one.hosts().matches(".mesh\n").count(), 1, "{}", one.hosts());
+    wait_until("who left has no names", LONG, || two.hosts() == "127.0.0.1\tlocalhost\n");
+    let (code, _, err) = two.said(&["leave"]);
+    assert_eq!(code, Some(1), "{err}");
+    assert!(err.starts_with("node-agent: error: unable to leave the cluster: gossip at 127.0.0.1:7373: "), "{err}");
+}
