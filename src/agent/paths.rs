@@ -49,6 +49,11 @@ impl Paths {
         self.root.join("var/lib/cluster-os/k3s-server")
     }
 
+    /// The mesh address that k3s was last started with.
+    pub fn k3s_address(&self) -> PathBuf {
+        self.root.join("var/lib/cluster-os/k3s-address")
+    }
+
     /// Where it is remembered that pods were kept away from this node for its end.
     pub fn k3s_drained(&self) -> PathBuf {
         self.root.join("var/lib/cluster-os/k3s-drained")

@@ -16,7 +16,7 @@ use super::node::{self, Node};
 use super::paths::Paths;
 use super::report::Document;
 use super::wg::{self, Changes, Device, Mode};
-use super::{Failure, gossip, hosts, init, notify, seeds, serf};
+use super::{Failure, gossip, hosts, init, k3s, notify, seeds, serf};
 use crate::cluster::{Local, Member, Roster};
 use crate::mesh::WgKey;
 use crate::mesh::peers::{Operation, diff};
@@ -135,6 +135,8 @@ struct Agent<'a> {
     names: hosts::Names,
     /// Whether the names in `/etc/hosts` may be others than the roster's.
     unnamed: bool,
+    /// Whether k3s was seen to after this address was on the link.
+    settled: bool,
     /// What was complained about last, so that it is said once.
     complaint: String,
     status: String,
@@ -159,6 +161,7 @@ impl<'a> Agent<'a> {
             ready: false,
             names: hosts::Names::default(),
             unnamed: true,
+            settled: false,
             complaint: String::new(),
             status: String::new(),
             written: String::new(),
@@ -263,6 +266,9 @@ impl<'a> Agent<'a> {
                 let mut device = Device::open(interface).await?;
                 wg::owned(interface, &device.dump().await?, key)?;
                 wg::place(interface, self.node.address, self.node.subnet.length()).await?;
+                if !std::mem::replace(&mut self.settled, true) {
+                    k3s::settle(self.paths, &self.node.config, &self.node.name, self.node.address);
+                }
                 self.device.insert(device)
             }
         };

@@ -1,6 +1,6 @@
 //! What keeps k3s from starting: one clear line each, exit 78 (1 where trying again may help), and nothing changed.
 
-use super::{Scene, files, kit};
+use super::{IGNORED, Scene, files, kit};
 use crate::need;
 
 /// Runs it and answers with its lines of error; nothing may have changed.
@@ -26,6 +26,32 @@ fn without_the_mesh_nothing_is_changed() {
         ["unable to start k3s: wg0: there is no wg0; start the unit wg0 first ('node-agent wg0'), and look at \
              'initctl logs wg0'"]
     );
+}
+
+#[test]
+fn a_server_whose_etcd_knows_another_address() {
+    need!("refusals::a_server_whose_etcd_knows_another_address", kit::no_namespaces());
+    let mut scene = Scene::new("moved", &[("NODE_BOOTSTRAP", "true")]);
+    assert_eq!(scene.run(&["k3s"]).code, Some(0));
+    let address = scene.text("var/lib/cluster-os/k3s-address");
+    assert!(scene.text("etc/rancher/k3s/config.yaml").contains(&format!("node-ip: \"{}\"", address.trim())));
+    scene.write("var/lib/cluster-os/k3s-address", "10.42.0.9\n");
+    scene.write("var/lib/rancher/k3s/server/db/etcd/member", "");
+    let said = refused(&scene);
+    let line = format!(
+        "unable to start k3s: node-ip: this node's mesh address is {}, and its etcd knows it by 10.42.0.9; where ",
+        address.trim()
+    );
+    assert!(said.len() == 1 && said[0].starts_with(&line), "{said:?}");
+    // What a person is told to do, either way.
+    scene.set("NODE_K3S_IGNORE", &format!("{IGNORED} node-ip"));
+    assert_eq!(scene.run(&["k3s"]).code, Some(0));
+    assert_eq!(scene.text("var/lib/cluster-os/k3s-address"), address);
+    scene.write("var/lib/cluster-os/k3s-address", "10.42.0.9\n");
+    scene.set("NODE_K3S_IGNORE", IGNORED);
+    std::fs::remove_dir_all(scene.path("var/lib/rancher/k3s/server/db")).expect("away");
+    assert_eq!(scene.run(&["k3s"]).code, Some(0));
+    assert_eq!(scene.text("var/lib/cluster-os/k3s-address"), address);
 }
 
 #[test]
@@ -111,7 +137,7 @@ fn to_check_changes_nothing() {
     let said = scene.run(&["k3s", "--check", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
     let findings = json["findings"].as_array().expect("findings");
-    assert_eq!((findings.len(), json["role"].as_str()), (31, Some("server")));
+    assert_eq!((findings.len(), json["role"].as_str()), (32, Some("server")));
     assert!(files(&scene.root) == before, "something was changed");
     scene.wg0 = false;
     let said = scene.run(&["k3s", "--check"]);

@@ -61,6 +61,7 @@ pub(super) fn look(
         link,
         interface,
         address: plan.address(),
+        told: super::address::told(paths),
         networks,
         ranges: plan.ranges,
         password: Password {

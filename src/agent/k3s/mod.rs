@@ -2,6 +2,7 @@
 //! [`crate::cluster::k3s`] decides; this room looks, does, and says.
 
 mod act;
+mod address;
 mod down;
 mod drain;
 mod facts;
@@ -10,6 +11,7 @@ mod server;
 mod start;
 mod trial;
 
+pub(super) use address::settle;
 pub(super) use down::{clear, down};
 pub(super) use drain::{drain, uncordon};
 

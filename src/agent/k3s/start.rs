@@ -6,7 +6,7 @@ use std::process::Command;
 
 use log::info;
 
-use super::{Plan, server};
+use super::{Plan, address as kept, server};
 use crate::agent::config::cluster_key;
 use crate::agent::files::{self, Place};
 use crate::agent::paths::Paths;
@@ -14,14 +14,13 @@ use crate::agent::{Failure, config, notify};
 use crate::cluster::k3s::configuration::{self, MARK, Wish};
 use crate::cluster::k3s::environment;
 use crate::cluster::k3s::facts::Facts;
+use crate::cluster::k3s::relocation::DATABASE;
 use crate::cluster::k3s::role::Start;
 use crate::cluster::k3s::token::token;
 
 const CONFIGURATION: &str = "/etc/rancher/k3s/config.yaml";
 /// Under /run, so that it is on no disk.
 const TOKEN: &str = "/run/cluster-os/k3s-token";
-/// Where a server keeps its cluster.
-const DATABASE: &str = "/var/lib/rancher/k3s/server/db";
 
 /// Writes what k3s is told, and becomes k3s. Returns only if that fails.
 pub(super) fn start(paths: &Paths, plan: &Plan, binary: &Path, facts: &Facts) -> Result<(), Failure> {
@@ -45,6 +44,7 @@ pub(super) fn start(paths: &Paths, plan: &Plan, binary: &Path, facts: &Facts) ->
         extra: plan.extra(),
     });
     write_configuration(paths, &text)?;
+    kept::keep(paths, address);
 
     let role = plan.role.word();
     let how = match begin {

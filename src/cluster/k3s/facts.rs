@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 
 use super::finding::{Act, Right};
 use super::mounts::Mount;
+use super::relocation::ETCD;
 use super::role::Role;
 
 /// Where k3s keeps its state.
@@ -56,6 +57,8 @@ pub struct Facts {
     pub interface: String,
     /// This node's address in the mesh; none before it has an identity.
     pub address: Option<Ipv4Addr>,
+    /// The one that k3s was last started with; none before its first start.
+    pub told: Option<Ipv4Addr>,
     /// Networks of this host's other links, with their names.
     pub networks: Vec<(String, Ipv4Addr, u8)>,
     /// What pods and services are given.
@@ -91,6 +94,7 @@ pub const ASKED: &[&str] = &[
     "/dev/fuse",
     "/dev/mapper",
     "/lib/modules",
+    ETCD,
 ];
 
 /// The values of the kernel that are asked for.

@@ -16,6 +16,7 @@ pub mod mounts;
 pub mod network;
 pub mod plan;
 pub mod ranges;
+pub mod relocation;
 pub mod role;
 pub mod storage;
 pub mod table;

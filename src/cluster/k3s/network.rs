@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv4Addr};
 use super::finding::{Act, Finding, Need};
 use super::judge::{Judge, Title};
 use super::kernel::differing;
+use super::relocation::{ETCD, Relocation, relocation, remedy};
 
 /// Where the servers of names go that pods can reach.
 const RESOLV_CONF: &str = "/run/cluster-os/resolv.conf";
 
 pub(super) fn all(judge: &Judge<'_>) -> Vec<Finding> {
-    vec![forwarding(judge), inotify(judge), dns(judge), iptables(judge), link(judge), ranges(judge)]
+    vec![forwarding(judge), inotify(judge), dns(judge), iptables(judge), link(judge), node_ip(judge), ranges(judge)]
 }
 
 fn forwarding(judge: &Judge<'_>) -> Finding {
@@ -114,6 +115,21 @@ fn link(judge: &Judge<'_>) -> Finding {
             title.cannot(format!("{name} does not have {address}"), remedy)
         }
         Some(_) => title.fine(format!("{name} is up with {address}")),
+    }
+}
+
+/// etcd knows a server by its address for ever.
+fn node_ip(judge: &Judge<'_>) -> Finding {
+    let title = Title(18, "node-ip", Need::Must);
+    let facts = judge.facts;
+    let Some(now) = facts.address else { return title.moot("see wg0") };
+    match relocation(facts.role, facts.told, now, facts.has(ETCD)) {
+        Relocation::Settled => title.fine(format!("k3s goes by {now}")),
+        Relocation::Restart { from } => title.fine(format!("k3s went by {from}, and goes by {now} once it is started")),
+        Relocation::Stranded { from } => title.cannot(
+            format!("this node's mesh address is {now}, and its etcd knows it by {from}"),
+            remedy(&facts.node_name, now),
+        ),
     }
 }
 

@@ -41,6 +41,7 @@ pub const NAMES: &[&str] = &[
     "dns",
     "iptables",
     "wg0",
+    "node-ip",
     "ranges",
     "node-name",
     "node-password",
@@ -125,6 +126,7 @@ mod tests {
             link: Some(Link { up: true, addresses: vec![address] }),
             interface: "wg0".into(),
             address: Some(address),
+            told: Some(address),
             networks: vec![("eth0".into(), "172.17.0.2".parse().expect("an address"), 16)],
             ranges: Ranges::choose(Subnet::DEFAULT, None, None).expect("ranges"),
             password: Password { kept: true, folder: true, joined: true },
@@ -424,6 +426,27 @@ mod tests {
         cannot(&facts, "wg0", &format!("unable to start k3s: wg0: wg0 does not have 10.42.133.224; {remedy}"));
         let facts = with(|facts| facts.networks = vec![("eth1".into(), "10.44.7.1".parse().expect("an address"), 24)]);
         assert_eq!(find(&facts, &Failures::new(), "ranges").seen, "10.44.0.0/16 overlaps 10.44.7.0/24 of eth1");
+    }
+
+    #[test]
+    fn item_18_an_address_that_etcd_does_not_know() {
+        let moved = |role| {
+            with(|facts| {
+                facts.role = role;
+                facts.told = Some("10.42.0.9".parse().expect("an address"));
+            })
+        };
+        cannot(
+            &moved(Role::Server),
+            "node-ip",
+            "unable to start k3s: node-ip: this node's mesh address is 10.42.133.224, and its etcd knows it by 10.42.0.9; where another server \
+             runs, say 'k3s kubectl delete node node1' there, move /var/lib/rancher/k3s/server/db away here, and 'initctl restart \
+             k3s' joins it anew; where this is the only one, 'initctl stop k3s', then 'k3s server --cluster-reset \
+             --node-ip=10.42.133.224', and start it once with NODE_K3S_IGNORE=node-ip",
+        );
+        let follows = find(&moved(Role::Agent), &Failures::new(), "node-ip");
+        assert_eq!(follows.state, State::Fine);
+        assert_eq!(follows.seen, "k3s went by 10.42.0.9, and goes by 10.42.133.224 once it is started");
     }
 
     #[test]
