@@ -9,9 +9,9 @@ use super::machine::Serf;
 use super::member::{Cell, Member, Status};
 use super::output::Level;
 use super::queues::push;
-use crate::gossip::Name;
 use crate::gossip::swim;
 use crate::gossip::wire::serf::{JoinIntent, LeaveIntent, SerfMessage};
+use crate::gossip::{Dice, Name};
 use crate::unit::Time;
 
 /// A member as memberlist knows it, with this status.
@@ -69,7 +69,8 @@ impl Serf {
         });
         match change {
             Some(Ok((kind, cell))) => {
-                self.upkeep.something_gone(now, self.members.of(Status::Failed));
+                let (failed, share) = (self.members.of(Status::Failed), self.dice.fraction());
+                self.upkeep.something_gone(now, failed, self.config.reconnect_interval, share);
                 self.tell_member(now, kind, false, &cell);
             }
             Some(Err(status)) => {

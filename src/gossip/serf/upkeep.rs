@@ -1,5 +1,7 @@
 //! What is done now and then (section 3.7): reaping, reconnecting, looking at the queues; and rejoining after the start.
 
+use std::time::Duration;
+
 use super::config::{QUEUE_INTERVAL, QUEUE_MAX, QUEUE_WARNING, REAP_INTERVAL};
 use super::machine::Serf;
 use super::member::Status;
@@ -11,19 +13,21 @@ use crate::unit::Time;
 #[derive(Debug)]
 pub(super) struct Upkeep {
     reaped: Time,
-    reconnected: Time,
+    /// When a failed member is tried.
+    reconnect: Time,
     looked: Time,
 }
 
 impl Upkeep {
     pub fn new(now: Time) -> Upkeep {
-        Upkeep { reaped: now, reconnected: now, looked: now }
+        Upkeep { reaped: now, reconnect: now, looked: now }
     }
 
-    /// A member is gone, and so many have failed now: the first one is given time to come back by itself.
-    pub fn something_gone(&mut self, now: Time, failed: usize) {
+    /// A member is gone, and so many have failed now. The first one is tried after `share` of the interval: where a network
+    /// parts, every node of a half sees it at the same time, and tries spread over the interval find the other half sooner.
+    pub fn something_gone(&mut self, now: Time, failed: usize, interval: Duration, share: f64) {
         if failed == 1 {
-            self.reconnected = now;
+            self.reconnect = now + interval.mul_f64(share);
         }
     }
 }
@@ -32,8 +36,7 @@ impl Serf {
     pub(super) fn upkeep_deadline(&self) -> Option<Time> {
         let gone = self.members.of(Status::Failed) + self.members.of(Status::Left) + self.intents.len();
         let reap = (gone > 0).then(|| self.upkeep.reaped + REAP_INTERVAL);
-        let reconnect =
-            (self.members.of(Status::Failed) > 0).then(|| self.upkeep.reconnected + self.config.reconnect_interval);
+        let reconnect = (self.members.of(Status::Failed) > 0).then_some(self.upkeep.reconnect);
         let look = (self.queues.len() > 0).then(|| self.upkeep.looked + QUEUE_INTERVAL);
         let prune = self.prunes.values().min().copied();
         [reap, reconnect, look, prune].into_iter().flatten().min()
@@ -48,8 +51,8 @@ impl Serf {
             self.upkeep.reaped = now;
             self.reap(now);
         }
-        if self.upkeep.reconnected + self.config.reconnect_interval <= now {
-            self.upkeep.reconnected = now;
+        if self.upkeep.reconnect <= now {
+            self.upkeep.reconnect = now + self.config.reconnect_interval;
             self.reconnect();
         }
         if self.upkeep.looked + QUEUE_INTERVAL <= now {
@@ -212,10 +215,30 @@ mod tests {
     }
 
     #[test]
+    fn section_3_7_the_nodes_of_a_half_do_not_all_try_at_once() {
+        let firsts: Vec<_> = (0..20)
+            .map(|seed| {
+                let mut serf = Serf::new(config(), Past::default(), at(0), &mut Seeded(seed)).expect("a node");
+                serf.notice(at(60_000), &Notice::Joined(known("a", 1)));
+                lost(&mut serf, 60_000, "a");
+                drain(&mut serf);
+                let mut due = at(0);
+                while !drain(&mut serf).iter().any(|output| matches!(output, Output::Join { .. })) {
+                    due = serf.deadline().expect("something to do");
+                    serf.tick(due);
+                }
+                due
+            })
+            .collect();
+        assert!(firsts.iter().all(|due| (at(60_000)..=at(90_000)).contains(due)), "{firsts:?}");
+        let early = firsts.iter().filter(|due| **due < at(75_000)).count();
+        assert!((4..=16).contains(&early), "{firsts:?}");
+    }
+
+    #[test]
     fn section_3_7_when_most_have_failed_each_is_tried_as_often() {
         let mut serf = serf(&["a", "b", "c"]);
         ["a", "b", "c"].iter().for_each(|name| lost(&mut serf, 0, name));
-        assert_eq!(serf.deadline(), Some(at(15_000)));
         let mut tried = BTreeMap::<String, usize>::new();
         for output in run(&mut serf, 30_000 * 300) {
             if let Output::Join { node, .. } = output {
