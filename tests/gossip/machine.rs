@@ -1,8 +1,8 @@
 //! Clusters of six on networks with faults, as `tests/gossip/machine.sh` boots a machine for them: three of ours with three
 //! `serf agent`s, and six `serf agent`s, which show what the protocol itself does there. Every packet is encrypted.
 //!
-//! `MINUTES` (1) says for how long packets are lost. From 3 on there is a cluster of six of ours, too, and a network stays split
-//! for three minutes.
+//! `MINUTES` (1) says for how long packets are lost. From 3 on a network stays split for three minutes, and there is a cluster of
+//! six of ours to be split, too.
 
 use std::path::Path;
 use std::process::Command;
@@ -79,8 +79,8 @@ impl Cluster {
     }
 }
 
-/// The clusters of a test, each whole; `first` is the number of the first one's network.
-fn clusters(test: &str, first: usize) -> Vec<Cluster> {
+/// The clusters of a test, each whole, with one of ours alone if so asked; `first` is the number of the first one's network.
+fn clusters(test: &str, first: usize, alone: bool) -> Vec<Cluster> {
     use Program::{Ours, Serf};
     let began = Instant::now();
     let mut kinds = vec![
@@ -89,7 +89,7 @@ fn clusters(test: &str, first: usize) -> Vec<Cluster> {
         ("6 gossipd", [Ours; SIZE]),
     ];
     // An emulated processor has enough to do with two.
-    kinds.truncate(if at_length() { 3 } else { 2 });
+    kinds.truncate(if alone { 3 } else { 2 });
     // What makes a network is slow once agents run.
     let lans: Vec<_> = (0..kinds.len()).map(|at| Lan::new(first + at, SIZE)).collect();
     let clusters: Vec<_> = lans
@@ -111,14 +111,22 @@ fn pass(time: Duration, clusters: &[Cluster]) {
     assert!(!silent, "an agent no longer answers\n{}", clusters.iter().map(Cluster::log).collect::<String>());
 }
 
-fn no_netem() -> Option<&'static str> {
-    let tried = Command::new("tc").args(["qdisc", "add", "dev", "lo", "root", "netem"]).output();
-    if !tried.is_ok_and(|output| output.status.success()) {
-        return Some("no netem, or no right to make networks");
+fn no_networks() -> Option<&'static str> {
+    let well = |words: &[&str]| Command::new("ip").args(words).output().is_ok_and(|output| output.status.success());
+    if !well(&["link", "add", "probe", "type", "bridge"]) {
+        return Some("no right to make networks");
     }
-    let undone = Command::new("tc").args(["qdisc", "del", "dev", "lo", "root"]).output();
-    assert!(undone.is_ok_and(|output| output.status.success()));
+    assert!(well(&["link", "delete", "probe"]));
     no_serf()
+}
+
+fn no_netem() -> Option<&'static str> {
+    let well = |words: &[&str]| Command::new("tc").args(words).output().is_ok_and(|output| output.status.success());
+    if !well(&["qdisc", "add", "dev", "lo", "root", "netem"]) {
+        return Some("no netem");
+    }
+    assert!(well(&["qdisc", "delete", "dev", "lo", "root"]));
+    no_networks()
 }
 
 fn minutes() -> u64 {
@@ -133,7 +141,7 @@ fn at_length() -> bool {
 #[test]
 fn loss_delay_and_reordering_part_nobody() {
     need!("machine::loss_delay_and_reordering", no_netem());
-    let clusters = clusters("loss", 1);
+    let clusters = clusters("loss", 1, false);
     let began = Instant::now();
     clusters.iter().for_each(|cluster| cluster.lan.harm());
     pass(Duration::from_secs(60 * minutes()), &clusters);
@@ -171,8 +179,8 @@ fn loss_delay_and_reordering_part_nobody() {
 
 #[test]
 fn a_split_network_becomes_one_cluster_again() {
-    need!("machine::a_split_network", no_netem());
-    let clusters = clusters("split", 11);
+    need!("machine::a_split_network", no_networks());
+    let clusters = clusters("split", 11, at_length());
     let began = Instant::now();
     clusters.iter().for_each(|cluster| cluster.lan.cut(true));
     let mut parted = Vec::new();
