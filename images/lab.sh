@@ -20,7 +20,7 @@
 #   LAB_WITH     none                     programs of this machine that every node shall have, too: "serf strace"
 #   LAB_WAIT     90                       seconds to wait for any one thing
 #
-# STATE/nodeK/ holds etc/ (/etc/cluster-os), lib/ (/var/lib/cluster-os), log/ (/var/log/cluster-os) and console.log.
+# STATE/nodeK/ holds etc/ (/etc/cluster-os), hosts, lib/ (/var/lib/cluster-os), log/ (/var/log/cluster-os) and console.log.
 # STATE/nodeK/knobs, when there, makes a node unlike the others, one word a line: NAME=VALUE and -NAME change its
 # environment, no-tun takes /dev/net/tun away, no-net-admin the capability.
 set -euo pipefail
@@ -193,6 +193,8 @@ become_node() {
         fi
     fi
     mount --bind "$dir/etc" "$root/etc/cluster-os"
+    # As in containers: a file of the node's own in a root that others have, too.
+    cp "$root/etc/hosts" "$dir/hosts" && mount --bind "$dir/hosts" "$root/etc/hosts"
     mount --bind "$dir/lib" "$root/var/lib/cluster-os"
     mount --bind "$dir/log" "$root/var/log/cluster-os"
 
