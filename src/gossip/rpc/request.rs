@@ -111,9 +111,9 @@ impl Intake {
             b"leave" => Some(Command::Leave),
             b"query" => self.body::<QueryBody>()?.map(QueryBody::command),
             b"respond" => self.body::<Respond>()?.map(|body| Command::Respond(body.id, body.payload)),
-            b"install-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyOperation::Install(body.key))),
-            b"use-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyOperation::Use(body.key))),
-            b"remove-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyOperation::Remove(body.key))),
+            b"install-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyOperation::Install(body.key.into()))),
+            b"use-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyOperation::Use(body.key.into()))),
+            b"remove-key" => self.body::<Key>()?.map(|body| Command::Keys(KeyOperation::Remove(body.key.into()))),
             b"list-keys" => Some(Command::Keys(KeyOperation::List)),
             _ => Some(Command::Unknown),
         };

@@ -152,7 +152,7 @@ fn section_3_10_keys_of_a_real_agent() {
     else {
         panic!("{outputs:?}")
     };
-    assert_eq!(key, b"testkey16bytes!!");
+    assert_eq!(key.as_slice(), b"testkey16bytes!!");
     serf.key_changed(at(0), *install, KeyOutcome::Done);
     assert_eq!(sent(&mut serf).len(), 1);
     let keys = vec!["Vk/hxhubMAAPFe+bEcR5FGmiRas2bpzCs5FfX1eQpTM=".into()];

@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn request(key: &[u8]) -> Vec<u8> {
-        SerfMessage::KeyRequest(KeyRequest { key: key.to_vec() }).encode()
+        SerfMessage::KeyRequest(KeyRequest { key: key.to_vec().into() }).encode()
     }
 
     #[test]
@@ -242,9 +242,9 @@ mod tests {
     fn section_3_10_the_keyring_is_the_nodes() {
         let key = b"0123456789abcdef".to_vec();
         let changes = [
-            ("install-key", KeyChange::Install(key.clone())),
-            ("use-key", KeyChange::Use(key.clone())),
-            ("remove-key", KeyChange::Remove(key.clone())),
+            ("install-key", KeyChange::Install(key.clone().into())),
+            ("use-key", KeyChange::Use(key.clone().into())),
+            ("remove-key", KeyChange::Remove(key.clone().into())),
             ("list-keys", KeyChange::List),
         ];
         for (name, change) in changes {

@@ -1,5 +1,7 @@
 //! Operations on everybody's keys (section 3.10), and what comes of them.
 
+use zeroize::Zeroizing;
+
 use super::machine::Serf;
 use super::output::{KeyOperation, KeyReport, Level, Refusal};
 use super::query::{Purpose, Request};
@@ -27,8 +29,9 @@ impl Collection {
 }
 
 /// The bytes that a text in base64 stands for, or where it is none: as Go counts. Ends of lines are left out.
-pub fn base64(text: &[u8]) -> Result<Vec<u8>, usize> {
-    let mut bytes = Vec::new();
+pub fn base64(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, usize> {
+    // It never grows: what is left behind would not be wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len() / 4 * 3 + 3));
     let (mut word, mut held, mut padding): (u32, usize, usize) = (0, 0, 0);
     for (at, letter) in text.iter().enumerate().filter(|(_, letter)| !b"\r\n".contains(letter)) {
         // What follows the end, and padding that is not where it can be.
@@ -193,11 +196,11 @@ mod tests {
         for (text, at) in wrong {
             assert_eq!(base64(text.as_bytes()).err().unwrap_or(usize::MAX), at, "{text}");
         }
-        assert_eq!(base64(b""), Ok(vec![]));
-        assert_eq!(base64(KEY), Ok(b"testkey16bytes!!".to_vec()));
-        assert_eq!(base64(b"YWJj\r\nZA\n=\n="), Ok(b"abcd".to_vec()));
-        assert_eq!(base64(b"+/+/YWI="), Ok(vec![0xfb, 0xff, 0xbf, b'a', b'b']));
-        assert_eq!(serf(&[]).keys(at(0), KeyOperation::Use(b"a b".to_vec())), Err(Refusal::Base64(1)));
+        assert_eq!(base64(b""), Ok(vec![].into()));
+        assert_eq!(base64(KEY), Ok(b"testkey16bytes!!".to_vec().into()));
+        assert_eq!(base64(b"YWJj\r\nZA\n=\n="), Ok(b"abcd".to_vec().into()));
+        assert_eq!(base64(b"+/+/YWI="), Ok(vec![0xfb, 0xff, 0xbf, b'a', b'b'].into()));
+        assert_eq!(serf(&[]).keys(at(0), KeyOperation::Use(b"a b".to_vec().into())), Err(Refusal::Base64(1)));
     }
 
     #[test]
@@ -205,12 +208,12 @@ mod tests {
         let mut serf = serf_with(Config { encrypted: true, ..config() }, &["a", "b"]);
         serf.notice(at(0), &Notice::Left(known("b", 3)));
         drain(&mut serf);
-        assert_eq!(serf.keys(at(0), KeyOperation::Install(KEY.to_vec())), Ok(1));
+        assert_eq!(serf.keys(at(0), KeyOperation::Install(KEY.to_vec().into())), Ok(1));
         let query = asked(&mut serf);
         assert_eq!((query.name.clone(), query.flags), ("_serf_install-key".into(), 0));
-        let request = KeyRequest { key: b"testkey16bytes!!".to_vec() };
+        let request = KeyRequest { key: b"testkey16bytes!!".to_vec().into() };
         assert_eq!(query.payload, SerfMessage::KeyRequest(request).encode());
-        let change = KeyChange::Install(b"testkey16bytes!!".to_vec());
+        let change = KeyChange::Install(b"testkey16bytes!!".to_vec().into());
         assert_eq!(drain(&mut serf), [Output::Ring { key: 1, change }]);
         serf.key_changed(at(0), 1, KeyOutcome::Done);
         assert_eq!(drain(&mut serf), []);
@@ -221,7 +224,7 @@ mod tests {
     #[test]
     fn section_3_10_what_fails_is_told() {
         let mut serf = serf(&["a", "b"]);
-        serf.keys(at(0), KeyOperation::Remove(KEY.to_vec())).expect("a query");
+        serf.keys(at(0), KeyOperation::Remove(KEY.to_vec().into())).expect("a query");
         let query = asked(&mut serf);
         let message: Name = "Removing the primary key is not allowed".into();
         answer(&mut serf, &query, "a", says(KeyResponse { message: message.clone(), ..KeyResponse::default() }));
@@ -237,7 +240,7 @@ mod tests {
     #[test]
     fn section_3_10_who_does_not_answer_in_time_is_missed() {
         let mut serf = serf_with(Config { encrypted: true, ..config() }, &["a"]);
-        serf.keys(at(0), KeyOperation::Use(KEY.to_vec())).expect("a query");
+        serf.keys(at(0), KeyOperation::Use(KEY.to_vec().into())).expect("a query");
         drain(&mut serf);
         serf.key_changed(at(0), 1, KeyOutcome::Done);
         serf.tick(at(3200));

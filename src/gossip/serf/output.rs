@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 
+use zeroize::Zeroizing;
+
 use super::event::Event;
 use super::snapshot::Record;
 use crate::gossip::Name;
@@ -95,27 +97,39 @@ pub enum Reply {
 }
 
 /// An operation on everybody's keys; a key is in base64, as a client gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum KeyOperation {
     /// Have it.
-    Install(Vec<u8>),
+    Install(Zeroizing<Vec<u8>>),
     /// Encrypt by it.
-    Use(Vec<u8>),
+    Use(Zeroizing<Vec<u8>>),
     /// Lose it.
-    Remove(Vec<u8>),
+    Remove(Zeroizing<Vec<u8>>),
     /// Say all.
     List,
+}
+
+/// Without the key.
+impl fmt::Debug for KeyOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KeyOperation::Install(_) => "Install",
+            KeyOperation::Use(_) => "Use",
+            KeyOperation::Remove(_) => "Remove",
+            KeyOperation::List => "List",
+        })
+    }
 }
 
 /// What to do to this node's keyring; a key is its bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub enum KeyChange {
     /// Have it.
-    Install(Vec<u8>),
+    Install(Zeroizing<Vec<u8>>),
     /// Encrypt by it.
-    Use(Vec<u8>),
+    Use(Zeroizing<Vec<u8>>),
     /// Lose it.
-    Remove(Vec<u8>),
+    Remove(Zeroizing<Vec<u8>>),
     /// Say all.
     List,
 }
@@ -226,6 +240,6 @@ mod tests {
 
     #[test]
     fn a_key_is_not_shown() {
-        assert_eq!(format!("{:?}", KeyChange::Use(b"secret".to_vec())), "Use");
+        assert_eq!(format!("{:?}", KeyChange::Use(b"secret".to_vec().into())), "Use");
     }
 }

@@ -106,7 +106,7 @@ impl Any {
     /// What queries and responses carry.
     fn payload(&mut self) -> SerfMessage {
         match self.below(4) {
-            0 => SerfMessage::KeyRequest(KeyRequest { key: self.bytes() }),
+            0 => SerfMessage::KeyRequest(KeyRequest { key: self.bytes().into() }),
             1 => SerfMessage::Conflict(None),
             2 => {
                 let (addr, port) = (self.addr(), self.one(&[7946, 1]));
@@ -247,9 +247,9 @@ impl Any {
             26 => {
                 let key = self.bytes();
                 let operation = match self.below(4) {
-                    0 => KeyOperation::Install(key),
-                    1 => KeyOperation::Use(b"dGVzdGtleTE2Ynl0ZXMhIQ==".to_vec()),
-                    2 => KeyOperation::Remove(key),
+                    0 => KeyOperation::Install(key.into()),
+                    1 => KeyOperation::Use(b"dGVzdGtleTE2Ynl0ZXMhIQ==".to_vec().into()),
+                    2 => KeyOperation::Remove(key.into()),
                     _ => KeyOperation::List,
                 };
                 let _ = serf.keys(now, operation);

@@ -180,7 +180,7 @@ fn a_relay_gets_through_where_the_direct_way_is_lossy() {
 fn everybodys_keys_are_changed() {
     let mut world = World::new(8, 4, 0);
     let key = b"dGVzdGtleTE2Ynl0ZXMhIQ==".to_vec();
-    world.nodes[5].keys(world.now, KeyOperation::Install(key)).expect("a query");
+    world.nodes[5].keys(world.now, KeyOperation::Install(key.into())).expect("a query");
     world.rounds(10);
     let [report] = &world.reports[..] else { panic!("{:?}", world.reports) };
     assert_eq!((report.error.as_str(), report.nodes, report.responses), ("", 8, 8));

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 use crate::gossip::Name;
 use crate::gossip::wire::pack::{Malformed, Pack, Reader, Unpack, Writer, record};
 
@@ -9,7 +11,7 @@ use crate::gossip::wire::pack::{Malformed, Pack, Reader, Unpack, Writer, record}
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct KeyRequest {
     /// The key; empty where none is needed.
-    pub key: Vec<u8>,
+    pub key: Zeroizing<Vec<u8>>,
 }
 
 /// Without the key.
@@ -32,7 +34,7 @@ impl Unpack for KeyRequest {
     fn unpack(reader: &mut Reader<'_>) -> Result<KeyRequest, Malformed> {
         let mut request = KeyRequest::default();
         reader.fields(&["Key"], |_, reader| {
-            request.key = reader.get()?;
+            request.key = Zeroizing::new(reader.get()?);
             Ok(())
         })?;
         Ok(request)

@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn keys_are_not_shown() {
-        let request = KeyRequest { key: b"secret".to_vec() };
+        let request = KeyRequest { key: b"secret".to_vec().into() };
         let response = KeyResponse {
             primary: Name::from("secret"),
             keys: Some(vec![Name::from("secret")]),
