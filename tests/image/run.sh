@@ -195,6 +195,28 @@ healthcheck() {
     on 2 sh -c 'rm /etc/cluster-os/units.d/90-broken.toml; initctl reload' || return
     all_become 60 healthy 2
 }
+# A node that loses its network. Until gossip has noticed, or its tunnels are over, which takes three minutes, other checks go on. Then it
+# is unhealthy and the others are not; with its network it is healthy again, as who it was.
+cut_off() {
+    docker run --detach --name cluster-os-node7 --hostname node7 --network cluster-os_cluster_net --cap-add NET_ADMIN --device /dev/net/tun \
+        --env NODE_JOIN=10.90.0.10:7946 --env "CLUSTER_AUTH_KEY=$(<"$LAB_STATE/cluster.key")" \
+        --health-interval 3s --health-start-period 60s cluster-os-node:latest || return
+    all_become 60 healthy 7 || return
+    was="$(identity 7) $(mesh 7)"
+    docker network disconnect cluster-os_cluster_net cluster-os-node7 || return
+    cut=$SECONDS
+}
+cut_off_shows() {
+    [ -n "${cut:-}" ] || because "it was not cut off" || return
+    all_become $((240 - (SECONDS - cut))) unhealthy 7 || return
+    echo "unhealthy after $((SECONDS - cut)) s"
+    all_become 1 healthy 1 2 3 4 5 || return
+    health_says 7 'units up' && health_says 7 'no verified peer is alive, and 10.90.0.10:7946 does not answer|no tunnel to any of' || return
+    docker network connect cluster-os_cluster_net cluster-os-node7 || return
+    all_become 120 healthy 7 || return
+    [ "$(identity 7) $(mesh 7)" = "$was" ] || because "it was $was and is $(identity 7) $(mesh 7)" || return
+    docker rm --force cluster-os-node7
+}
 health_says() {
     docker inspect "cluster-os-node$1" | jq -r '.[0].State.Health.Log[-1].Output' | tee /dev/stderr | grep -E -- "$2" >/dev/null || because "the health of node$1 does not say '$2'"
 }
@@ -294,6 +316,7 @@ if [ "$failed" != 0 ]; then
     summary
     exit 1
 fi
+check cut-off cut_off
 check command-image command_image
 check names-and-ports as_before
 check old-test-suite old_suite
@@ -303,6 +326,7 @@ check usr1 signal_shows_the_table
 check stop clean_stop
 check restart restart_keeps
 check health healthcheck
+check cut-off-shows cut_off_shows
 check down down_keeps_and_purge_does_not
 check k3s-mesh k3s_mesh
 check k3s-lines k3s_says
