@@ -252,6 +252,26 @@ k3s_says() {
     all_become 120 healthy "${nodes[@]}"
 }
 
+# A mesh address that is another than before, as when two nodes had the same: k3s of an agent is started again with it, and of a server
+# whose etcd knows the old one it is said what to do.
+next_address() { on "$1" sh -c 'sed -i "s/\"attempt\": 0/\"attempt\": 1/" /var/lib/cluster-os/address.json && initctl restart --wait node-agent'; }
+k3s_follows() {
+    local agent server k
+    agent=$(mesh 5) server=$(mesh 1)
+    next_address 5 || return
+    within 30 logs_say 5 "this node's mesh address was $agent and is [0-9.]*: k3s starts again if it runs" || because "node5 does not start k3s again" || return
+    [ "$(mesh 5)" != "$agent" ] || because "node5 is still $agent" || return
+    within 60 logs_say 5 "K3S: .*; address $(mesh 5) on wg0" || because "k3s on node5 is not started with $(mesh 5)" || return
+    on 5 grep "node-ip: \"$(mesh 5)\"" /etc/rancher/k3s/config.yaml || because "config.yaml of node5 has the old address" || return
+    on 1 mkdir -p /var/lib/rancher/k3s/server/db/etcd || return
+    next_address 1 || return
+    within 30 logs_say 1 "unable to move k3s from $server to $(mesh 1): its etcd knows this server by $server; where another server runs" || because "node1 does not say what to do" || return
+    ! logs_say 1 "k3s starts again" || because "k3s on node1 was started again" || return
+    for k in "${nodes[@]}"; do
+        within 60 on "$k" ping -c 1 -W 1 "$(mesh 1)" || because "node$k does not reach node1 at $(mesh 1)" || return
+    done
+}
+
 # FLAG...: what k3s would find of /dev/kmsg in a container with these flags
 kmsg() {
     # It ends with 1 where anything is missing.
@@ -330,6 +350,7 @@ check cut-off-shows cut_off_shows
 check down down_keeps_and_purge_does_not
 check k3s-mesh k3s_mesh
 check k3s-lines k3s_says
+[ -n "${K3S:-}" ] || check k3s-follows k3s_follows
 check debian-tools debian_tools
 check kmsg-remedy kmsg_remedy
 if [ -n "${K3S:-}" ]; then
