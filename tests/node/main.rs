@@ -1,5 +1,7 @@
 //! Whole nodes in a network in memory, on a clock of their own.
 
+#[path = "../kit/seeded.rs"]
+mod seeded;
 mod world;
 
 use std::time::Duration;
@@ -7,7 +9,8 @@ use std::time::Duration;
 use clusteros_init::gossip::Dice;
 use clusteros_init::gossip::node::{Event, PEERS, Setup};
 use clusteros_init::gossip::serf::Status;
-use world::{Seeded, World, address, keyring, name};
+use seeded::Seeded;
+use world::{World, address, keyring, name};
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -8,6 +8,8 @@
 mod figures;
 mod plot;
 mod scenes;
+#[path = "../kit/seeded.rs"]
+mod seeded;
 mod world;
 
 use std::path::Path;
