@@ -25,14 +25,7 @@ pub enum Place {
 
 /// The text of the file, or none if there is no file. Does not follow a link in the last part of the path.
 pub fn read(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
-    let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
-    }
+    let Some(file) = open(path)? else { return Ok(None) };
     let mut text = Zeroizing::new(String::new());
     if file.take(LIMIT).read_to_string(&mut text)? as u64 == LIMIT {
         return Err(io::Error::new(ErrorKind::FileTooLarge, "the file is larger than 1 MiB"));
@@ -40,9 +33,8 @@ pub fn read(path: &Path) -> io::Result<Option<Zeroizing<String>>> {
     Ok(Some(text))
 }
 
-/// The bytes of a file that is not the agent's alone, or none if there is no file. As [`read`], it follows no link; `FileTooLarge` above
-/// 16 MiB.
-pub fn bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
+/// The file, open to be read, or none if there is none: a regular one, and not behind a link.
+fn open(path: &Path) -> io::Result<Option<File>> {
     let file = match OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -51,6 +43,13 @@ pub fn bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
     }
+    Ok(Some(file))
+}
+
+/// The bytes of a file that is not the agent's alone, or none if there is no file. As [`read`], it follows no link; `FileTooLarge` above
+/// 16 MiB.
+pub fn bytes(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let Some(file) = open(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
     if file.take(OTHERS).read_to_end(&mut bytes)? as u64 == OTHERS {
         return Err(io::Error::new(ErrorKind::FileTooLarge, "the file is larger than 16 MiB"));
