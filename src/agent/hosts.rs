@@ -82,45 +82,18 @@ fn change(paths: &Paths, lines: &str, enough: impl Fn(&[u8]) -> bool) -> io::Res
 mod tests {
     use super::{Names, claims, clear};
     use crate::agent::paths::Paths;
-    use crate::cluster::{Local, Member, Roster, Status};
-    use crate::mesh::address::address;
-    use crate::mesh::{Identity, Keyring, Record, Subnet};
+    use crate::cluster::member::tests::{identity, local, member as signed, record};
+    use crate::cluster::{Member, Roster, Status};
     use std::fs;
+    use std::net::Ipv4Addr;
     use std::path::PathBuf;
 
-    fn keyring() -> Keyring {
-        Keyring::new([&[7; 32][..]])
-    }
-
-    fn record(seed: u8, name: &str) -> (Record, Identity) {
-        let identity = Identity::from_seed(&[seed; 32]);
-        let record = Record {
-            node_id: identity.node_id().clone(),
-            name: name.to_owned(),
-            key: identity.wireguard_key(),
-            address: address(identity.node_id(), Subnet::DEFAULT, 0),
-            port: 51820,
-            generation: 10,
-            keys: keyring().fingerprints(),
-            mtu: None,
-            endpoints: Vec::new(),
-        };
-        (record, identity)
+    fn address(seed: u8) -> Ipv4Addr {
+        record(&identity(seed), "").address
     }
 
     fn member(seed: u8, name: &str) -> Member {
-        let (record, identity) = record(seed, name);
-        Member {
-            name: name.to_owned(),
-            addr: "192.0.2.9".parse().unwrap(),
-            port: 7946,
-            tags: record.tags(&identity, &keyring()),
-            status: Status::Alive,
-        }
-    }
-
-    fn local() -> Local {
-        Local { record: record(1, "node1").0, subnet: Subnet::DEFAULT, keyring: keyring() }
+        signed(&record(&identity(seed), name), &identity(seed))
     }
 
     struct Root(PathBuf);
@@ -156,7 +129,7 @@ mod tests {
         let mut members = vec![member(1, "node1"), member(2, "node2"), member(3, "not a host")];
         roster.update(&members, 0);
         names.keep(&root.paths(), &local, &roster, &members);
-        let line = |seed, name: &str| format!("{}\t{name}.mesh\n", record(seed, name).0.address);
+        let line = |seed, name: &str| format!("{}\t{name}.mesh\n", address(seed));
         let all = format!(
             "127.0.0.1 localhost\n# begin of the mesh: node-agent keeps these lines\n{}{}# end of the mesh\n",
             line(1, "node1"),
@@ -192,7 +165,7 @@ mod tests {
         assert_eq!(first, ["node1", "node4"]);
         let text = crate::mesh::hosts::lines(claims(&local, &roster));
         assert!(text.contains(&format!("{}\tnode1.mesh\n", local.record.address)), "{text}");
-        assert!(text.contains(&format!("{}\tnode4.mesh\n", record(4, "").0.address)), "{text}");
+        assert!(text.contains(&format!("{}\tnode4.mesh\n", address(4))), "{text}");
     }
 
     #[test]

@@ -247,7 +247,7 @@ fn contributes(key: &WgKey) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::{Local, Member, Refusal, Status, verify};
     use crate::mesh::address::address;
     use crate::mesh::record::{Flaw, Record};
