@@ -175,14 +175,11 @@ const fn key(
     Key { flag, key, takes, help, heeded: true, set }
 }
 
-const fn serfs(
-    flag: &'static str,
-    key: &'static str,
-    takes: Takes,
-    help: &'static str,
-    set: fn(&mut Settings, &str) -> Result<(), String>,
-) -> Key {
-    Key { flag, key, takes, help, heeded: false, set }
+impl Key {
+    /// The same, heeded by nothing here.
+    const fn serfs(self) -> Key {
+        Key { heeded: false, ..self }
+    }
 }
 
 /// Every setting.
@@ -225,11 +222,11 @@ pub const KEYS: &[Key] = &[
     key("", "query_size_limit", Takes::Text, "COUNT  most bytes of a query; 1024", |to, text| number(text).map(|number| to.query_limit = number)),
     key("", "query_response_size_limit", Takes::Text, "COUNT  most bytes of a response; 1024", |to, text| number(text).map(|number| to.response_limit = number)),
     // Serf has these, and nothing here heeds them.
-    serfs("discover", "discover", Takes::Text, "CLUSTER  find members by mDNS", |to, _| unheeded(to, "unable to find members by mDNS: gossipd does not; name some with -retry-join")),
-    serfs("syslog", "enable_syslog", Takes::Switch, "log to syslog", |to, text| switch(text).and_then(|on| if on { unheeded(to, SYSLOG) } else { Ok(()) })),
-    serfs("", "syslog_facility", Takes::Text, "NAME  syslog's facility", |to, _| unheeded(to, SYSLOG)),
-    serfs("", "statsite_addr", Takes::Text, "ADDRESS  send metrics to a statsite", |to, _| unheeded(to, METRICS)),
-    serfs("", "statsd_addr", Takes::Text, "ADDRESS  send metrics to a statsd", |to, _| unheeded(to, METRICS)),
+    key("discover", "discover", Takes::Text, "CLUSTER  find members by mDNS", |to, _| unheeded(to, "unable to find members by mDNS: gossipd does not; name some with -retry-join")).serfs(),
+    key("syslog", "enable_syslog", Takes::Switch, "log to syslog", |to, text| switch(text).and_then(|on| if on { unheeded(to, SYSLOG) } else { Ok(()) })).serfs(),
+    key("", "syslog_facility", Takes::Text, "NAME  syslog's facility", |to, _| unheeded(to, SYSLOG)).serfs(),
+    key("", "statsite_addr", Takes::Text, "ADDRESS  send metrics to a statsite", |to, _| unheeded(to, METRICS)).serfs(),
+    key("", "statsd_addr", Takes::Text, "ADDRESS  send metrics to a statsd", |to, _| unheeded(to, METRICS)).serfs(),
 ];
 
 fn put<T>(to: &mut T, value: T) -> Result<(), String> {
