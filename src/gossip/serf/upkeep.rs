@@ -239,6 +239,7 @@ mod tests {
     fn section_3_7_when_most_have_failed_each_is_tried_as_often() {
         let mut serf = serf(&["a", "b", "c"]);
         ["a", "b", "c"].iter().for_each(|name| lost(&mut serf, 0, name));
+        assert!(serf.deadline().is_some_and(|due| due <= at(15_000)));
         let mut tried = BTreeMap::<String, usize>::new();
         for output in run(&mut serf, 30_000 * 300) {
             if let Output::Join { node, .. } = output {
