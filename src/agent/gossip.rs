@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zeroize::Zeroizing;
 
@@ -31,8 +32,8 @@ pub struct Own {
     pub password: Zeroizing<String>,
     /// This node's name.
     pub name: String,
-    /// Its signed tags.
-    pub tags: Tags,
+    /// Its signed tags, as they are at the moment.
+    pub tags: watch::Receiver<Tags>,
     /// Whom to join while no other node is alive.
     pub targets: Vec<String>,
 }
@@ -67,8 +68,10 @@ async fn listen(mut client: Client, own: &Own, out: &Sender<Vec<Member>>) -> Res
     client.subscribe().await?;
     let mut asked: Option<Instant> = None;
     let mut alone = false;
+    let mut tags = own.tags.clone();
     loop {
         let members = client.members().await?;
+        tags.mark_unchanged();
         introduce(&mut client, own, &members).await?;
         let was_alone = std::mem::replace(&mut alone, is_alone(own, &members));
         if out.send(members).await.is_err() {
@@ -91,6 +94,8 @@ async fn listen(mut client: Client, own: &Own, out: &Sender<Vec<Member>>) -> Res
                 // The rest of the burst; a connection that broke says so at the next request.
                 drop(timeout(BURST, async { while client.stirred().await.is_ok() {} }).await);
             }
+            // Where nobody can change them any more, they stay as they are.
+            Ok(()) = tags.changed() => {}
             () = sleep_until(next) => {}
             () = out.closed() => return Ok(()),
         }
@@ -100,12 +105,13 @@ async fn listen(mut client: Client, own: &Own, out: &Sender<Vec<Member>>) -> Res
 /// Sets this node's tags if gossip shows others.
 async fn introduce(client: &mut Client, own: &Own, members: &[Member]) -> Result<(), Error> {
     let Some(me) = members.iter().find(|member| member.name == own.name) else { return Ok(()) };
+    let tags = own.tags.borrow().clone();
     let gone: Vec<&str> =
-        TAGS.into_iter().filter(|tag| me.tags.contains_key(*tag) && !own.tags.contains_key(*tag)).collect();
-    if gone.is_empty() && own.tags.iter().all(|(key, value)| me.tags.get(key) == Some(value)) {
+        TAGS.into_iter().filter(|tag| me.tags.contains_key(*tag) && !tags.contains_key(*tag)).collect();
+    if gone.is_empty() && tags.iter().all(|(key, value)| me.tags.get(key) == Some(value)) {
         return Ok(());
     }
-    match client.set_tags(&own.tags, &gone).await {
+    match client.set_tags(&tags, &gone).await {
         Err(Error::Said(cause)) => {
             warn!("unable to announce this node's record: {cause}; the other nodes do not let it in");
             Ok(())

@@ -11,18 +11,20 @@ use zeroize::Zeroizing;
 use super::files::{self, Place};
 use super::node::{self, Node};
 use super::paths::Paths;
-use super::{Failure, k3s, say, seeds, serf, underlay};
+use super::{Failure, k3s, keyring, say, seeds, serf, underlay};
 use crate::agent::config::Config;
 use crate::agent::environment::Change;
-use crate::mesh::{Identity, ula};
+use crate::mesh::{Identity, Keyring, ula};
 
-/// Makes identity.json, node.yaml, address.json and serf.json.
+/// Makes identity.json, node.yaml, address.json, the keyring and serf.json.
 pub fn init(paths: &Paths) -> Result<(), Failure> {
     let (config, changes) = node::configuration(paths)?;
     serf::gossip_key(&config)
         .map_err(|cause| Failure::configuration(format!("unable to make the configuration of gossip: {cause}")))?;
     let identity = identity(&paths.resolve(&config.identity.path))?;
-    let node = Node::new(paths, config, identity)?;
+    keyring::keep(paths, &config)?;
+    let mut node = Node::new(paths, config, identity)?;
+    node.follow_configured();
     keep_configuration(paths, &node.config, &changes);
     node.keep(paths).map_err(|error| unwritable(&paths.address_json(), &error))?;
 
@@ -43,10 +45,23 @@ pub(super) fn gossip(paths: &Paths, node: &Node) -> Result<(), Failure> {
     }
     let tags = node.tags();
     let path = paths.serf_json();
-    let text = serf::text(&node.config, &node.name, Some(advertise), &join, &tags)
+    let text = serf::text(&node.config, &paths.keyring(), &node.name, Some(advertise), &join, &tags)
         .map_err(|cause| Failure::configuration(format!("unable to make {}: {cause}", path.display())))?;
     files::folder(&path, false).map_err(|error| unwritable(&path, &error))?;
     files::replace(&path, &text, true, Place::Run).map_err(|error| unwritable(&path, &error))
+}
+
+/// Gives the node other keys of the cluster, and makes what says so.
+pub(super) fn rekey(paths: &Paths, node: &mut Node, keyring: Keyring) {
+    info!("the keys of the cluster are {keyring} now, the first one in use, and were {}", node.keyring);
+    node.rekey(keyring);
+    if let Err(error) = node.keep(paths) {
+        warn!("unable to keep the record's generation: {error}; it follows the clock");
+    }
+    // Gossip that starts again must not announce the old record.
+    if let Err(failure) = gossip(paths, node) {
+        warn!("{}", failure.text);
+    }
 }
 
 /// Writes who this node is to stdout; no secrets.
@@ -124,7 +139,7 @@ fn identity(path: &Path) -> Result<Identity, Failure> {
 }
 
 /// Takes from others what they could read of `secret`.
-fn close(path: &Path, secret: &str) {
+pub(super) fn close(path: &Path, secret: &str) {
     let path_text = path.display();
     match files::close(path) {
         Ok(true) => {
@@ -203,7 +218,7 @@ fn socket(target: &str, port: u16) -> Option<SocketAddr> {
     target.parse().ok().or_else(|| Some(SocketAddr::new(bare.parse().ok()?, port)))
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
+pub(super) fn unwritable(path: &Path, error: &std::io::Error) -> Failure {
     let advice = match error.kind() {
         ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull => "mount a writable volume there",
         ErrorKind::PermissionDenied => "run as root",

@@ -11,6 +11,7 @@ pub mod hosts;
 pub mod init;
 pub mod join;
 pub mod k3s;
+pub mod keyring;
 pub mod leave;
 pub mod network;
 pub mod node;

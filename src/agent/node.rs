@@ -14,7 +14,8 @@ use super::config::{self, Config};
 use super::environment::{self, Change};
 use super::files::{self, Place};
 use super::paths::Paths;
-use super::serf;
+use super::{keyring, serf};
+use crate::cluster::Local;
 use crate::cluster::k3s::{self, Role};
 use crate::mesh::address::address;
 use crate::mesh::record::Tags;
@@ -45,6 +46,8 @@ pub struct Node {
     pub generation: u64,
     /// The keys of the cluster that it holds.
     pub keyring: Keyring,
+    /// The fingerprint of the configured key that the keyring was made of.
+    made_of: String,
 }
 
 impl Node {
@@ -76,8 +79,9 @@ impl Node {
         let kept = kept.filter(|kept| kept.node_id == identity.node_id().as_str());
         let attempt = kept.as_ref().filter(|kept| kept.subnet == subnet.to_string()).map_or(0, |kept| kept.attempt);
         let address = address(identity.node_id(), subnet, attempt);
-        let keyring = serf::keyring(&config);
-        let mut node = Node { name, subnet, address, attempt, generation: 0, keyring, config, identity };
+        let keyring = keyring::read(&paths.keyring())?.unwrap_or_else(|| serf::keyring(&config));
+        let made_of = made_of(paths).unwrap_or_else(|| serf::configured(&config));
+        let mut node = Node { name, subnet, address, attempt, generation: 0, keyring, made_of, config, identity };
         if let Some(kept) = kept {
             node.generation = kept.generation;
             if node.claim() != kept {
@@ -112,6 +116,17 @@ impl Node {
         Ok(node)
     }
 
+    /// Takes the keyring for one that was made of the configured key, or holds it.
+    pub(super) fn follow_configured(&mut self) {
+        self.made_of = serf::configured(&self.config);
+    }
+
+    /// Holds these keys from now on, and says so in its record.
+    pub(super) fn rekey(&mut self, keyring: Keyring) {
+        self.keyring = keyring;
+        self.generation = now().max(self.generation.saturating_add(1));
+    }
+
     fn claim(&self) -> Claim {
         Claim {
             node_id: self.identity.node_id().to_string(),
@@ -122,12 +137,18 @@ impl Node {
             port: self.config.networking.listen_port,
             generation: self.generation,
             keys: self.keyring.fingerprints().iter().map(ToString::to_string).collect(),
+            configured: self.made_of.clone(),
         }
     }
 
     /// Its IPv6 address in the mesh; none if `networking.ipv6` is false.
     pub fn ula(&self) -> Option<Ipv6Addr> {
         (self.config.networking.ipv6 != Some(false)).then(|| ula::address(self.identity.node_id(), self.subnet))
+    }
+
+    /// This node as others are judged beside it.
+    pub fn local(&self) -> Local {
+        Local { record: self.record(), subnet: self.subnet, keyring: self.keyring.clone() }
     }
 
     /// What it is in gossip: its signed record, and whether it is a server of k3s.
@@ -153,6 +174,13 @@ impl Node {
             endpoints: Vec::new(),
         }
     }
+}
+
+/// The fingerprint of the configured key that the keyring was made of last; none if nothing says that.
+pub(super) fn made_of(paths: &Paths) -> Option<String> {
+    let text = files::read(&paths.address_json()).ok().flatten()?;
+    let claim: Claim = serde_json::from_str(&text).ok()?;
+    Some(claim.configured).filter(|configured| !configured.is_empty())
 }
 
 /// The configuration: node.yaml if there is one, and over it the environment; and what the environment changed.
@@ -183,7 +211,7 @@ pub(super) fn identity(path: &Path) -> Result<Option<Identity>, Failure> {
 
 /// A file that cannot be read: by what it is, which only a person can `mend`, or by the state of the system at this moment,
 /// which says nothing of the file.
-fn unreadable(path: &Path, error: &std::io::Error, mend: &str) -> Failure {
+pub(super) fn unreadable(path: &Path, error: &std::io::Error, mend: &str) -> Failure {
     let is_no_file = matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::FileTooLarge);
     if is_no_file || error.raw_os_error() == Some(libc::ELOOP) {
         return Failure::configuration(format!("unable to read {}: {error}; {mend}", path.display()));
@@ -229,8 +257,12 @@ struct Claim {
     address: Ipv4Addr,
     port: u16,
     generation: u64,
+    /// The keys of the cluster that the record names.
     #[serde(default)]
     keys: Vec<String>,
+    /// The configured key that the keyring was made of.
+    #[serde(default)]
+    configured: String,
 }
 
 impl Claim {

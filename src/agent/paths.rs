@@ -24,12 +24,17 @@ impl Paths {
         self.root.join("var/lib/cluster-os/address.json")
     }
 
+    /// The keys of gossip, which gossip keeps.
+    pub fn keyring(&self) -> PathBuf {
+        self.root.join("var/lib/cluster-os/keyring")
+    }
+
     /// The addresses of other nodes' gossip, one a line.
     pub fn seeds(&self) -> PathBuf {
         self.root.join("var/lib/cluster-os/seeds")
     }
 
-    /// The configuration of gossip, which holds the cluster key.
+    /// The configuration of gossip, which holds the password of its RPC.
     pub fn serf_json(&self) -> PathBuf {
         self.root.join("run/cluster-os/serf.json")
     }

@@ -1,9 +1,8 @@
 //! The configuration file of gossip, `serf.json`, as `serf agent -config-file` reads it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use blake2::Blake2b;
 use blake2::digest::Digest;
 use blake2::digest::consts::U32;
@@ -19,9 +18,10 @@ use crate::mesh::record::Tags;
 /// Where gossip serves its RPC: this host alone can reach it.
 pub const RPC: &str = "127.0.0.1:7373";
 
-/// The text of a serf.json, which holds the gossip key. `join` are the targets that are not this node itself.
+/// The text of a serf.json, which names the file of the keys. `join` are the targets that are not this node itself.
 pub fn text(
     config: &Config,
+    keyring: &Path,
     name: &str,
     advertise: Option<IpAddr>,
     join: &[String],
@@ -30,13 +30,12 @@ pub fn text(
     let port = config.discovery.bind_port;
     let bind: IpAddr =
         config.discovery.bind_addr.parse().map_err(|_| "discovery.bind_addr is no address".to_owned())?;
-    let key = Zeroizing::new(STANDARD.encode(gossip_key(config)?));
     let password = rpc_password(config)?;
     let file = File {
         node_name: name,
         bind: SocketAddr::new(bind, port).to_string(),
         advertise: advertise.map(|address| SocketAddr::new(address, port).to_string()),
-        encrypt_key: &key,
+        keyring_file: keyring,
         retry_join: join,
         retry_interval: "2s",
         rpc_addr: RPC,
@@ -70,9 +69,14 @@ pub fn gossip_key(config: &Config) -> Result<Zeroizing<Vec<u8>>, String> {
     Ok(Zeroizing::new(hash.finalize().to_vec()))
 }
 
-/// The keys of the cluster that this node holds; none without a configured one.
+/// The keyring of the configured key alone; empty without one.
 pub fn keyring(config: &Config) -> Keyring {
     Keyring::new(gossip_key(config).ok().as_deref().map(Vec::as_slice))
+}
+
+/// The fingerprint of the configured key, `none` without one.
+pub fn configured(config: &Config) -> String {
+    keyring(config).to_string()
 }
 
 /// What sets the password of the RPC apart from everything else that follows from the key of gossip.
@@ -99,7 +103,7 @@ struct File<'a> {
     bind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     advertise: Option<String>,
-    encrypt_key: &'a str,
+    keyring_file: &'a Path,
     retry_join: &'a [String],
     retry_interval: &'a str,
     rpc_addr: &'a str,
@@ -116,6 +120,7 @@ mod tests {
     use crate::mesh::record::Tags;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
+    use std::path::Path;
 
     fn config(key: &[u8]) -> Config {
         let mut config = Config::default();
@@ -154,11 +159,12 @@ mod tests {
     fn the_file_is_what_serf_reads() {
         let tags = Tags::from([("v".to_owned(), "1".to_owned())]);
         let join = ["10.0.0.1:7946".to_owned()];
-        let file = text(&config(&[0; 32]), "node2", "10.0.0.2".parse().ok(), &join, &tags).unwrap();
+        let keyring = Path::new("/var/lib/cluster-os/keyring");
+        let file = text(&config(&[0; 32]), keyring, "node2", "10.0.0.2".parse().ok(), &join, &tags).unwrap();
         assert_eq!(
             file.as_str(),
             "{\n  \"node_name\": \"node2\",\n  \"bind\": \"0.0.0.0:7946\",\n  \"advertise\": \"10.0.0.2:7946\",\n  \
-             \"encrypt_key\": \"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\n  \"retry_join\": [\n    \"10.0.0.1:7946\"\n  ],\n  \
+             \"keyring_file\": \"/var/lib/cluster-os/keyring\",\n  \"retry_join\": [\n    \"10.0.0.1:7946\"\n  ],\n  \
              \"retry_interval\": \"2s\",\n  \"rpc_addr\": \"127.0.0.1:7373\",\n  \"rpc_auth\": \"62300d0a5504c35ff31a656073599f2667788dffe6aad23253379c55145739e3\",\n  \"tags\": {\n    \"v\": \"1\"\n  },\n  \
              \"profile\": \"lan\",\n  \"log_level\": \"info\"\n}\n"
         );

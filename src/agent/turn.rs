@@ -8,7 +8,7 @@ use std::time::Duration;
 use log::{Level, info, log, warn};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::files::{self, Place};
@@ -16,10 +16,11 @@ use super::node::{self, Node};
 use super::paths::Paths;
 use super::report::Document;
 use super::wg::{self, Changes, Device, Mode};
-use super::{Failure, gossip, hosts, init, k3s, notify, seeds, serf};
+use super::{Failure, gossip, hosts, init, k3s, keyring, notify, seeds, serf};
 use crate::cluster::{Local, Member, Roster};
 use crate::mesh::WgKey;
 use crate::mesh::peers::{Operation, diff};
+use crate::mesh::record::Tags;
 
 /// The first look after a change, and the last of a doubling sequence: a device is looked at often while things happen,
 /// and once a minute when nothing does.
@@ -38,7 +39,7 @@ pub fn start(paths: &Paths) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::internal(format!("unable to start: {error}; trying again"));
     let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let ended = loop {
-        match runtime.block_on(run(paths, &node)) {
+        match runtime.block_on(run(paths, &mut node)) {
             Ok(None) => break Ok(()),
             Ok(Some(taken)) => match node.moved(paths, &taken) {
                 Ok(moved) => {
@@ -69,11 +70,13 @@ pub fn start(paths: &Paths) -> Result<(), Failure> {
 }
 
 /// Runs until the end is asked for, or until this node must move; then it answers with the addresses that are taken.
-async fn run(paths: &Paths, node: &Node) -> std::io::Result<Option<Vec<Ipv4Addr>>> {
+async fn run(paths: &Paths, node: &mut Node) -> std::io::Result<Option<Vec<Ipv4Addr>>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (out, mut memberships) = mpsc::channel(1);
-    let mut agent = Agent::new(paths, node);
+    let interface = node.config.networking.interface.clone();
+    let mut keys = keyring::Watch::new(&paths.keyring());
+    let mut agent = Agent::new(paths, node, &interface);
     tokio::spawn(gossip::follow(agent.own(), out));
     let mut changes = agent.changes().await;
     loop {
@@ -95,6 +98,7 @@ async fn run(paths: &Paths, node: &Node) -> std::io::Result<Option<Vec<Ipv4Addr>
                 }
                 agent.look_soon();
             }
+            () = keys.changed() => agent.look_soon(),
             () = sleep_until(agent.due) => {}
         }
         // A device that hangs must not hold up the end.
@@ -118,8 +122,11 @@ async fn next(changes: &mut Option<Changes>) -> bool {
 
 struct Agent<'a> {
     paths: &'a Paths,
-    node: &'a Node,
+    node: &'a mut Node,
+    interface: &'a str,
     local: Local,
+    /// What gossip is to say of this node.
+    tags: watch::Sender<Tags>,
     roster: Roster,
     members: Option<Vec<Member>>,
     targets: Vec<String>,
@@ -139,20 +146,23 @@ struct Agent<'a> {
     settled: bool,
     /// What was complained about last, so that it is said once.
     complaint: String,
+    keys: keyring::Source,
     status: String,
     written: String,
 }
 
 impl<'a> Agent<'a> {
-    fn new(paths: &'a Paths, node: &'a Node) -> Agent<'a> {
-        let local = Local { record: node.record(), subnet: node.subnet, keyring: node.keyring.clone() };
+    fn new(paths: &'a Paths, node: &'a mut Node, interface: &'a str) -> Agent<'a> {
+        let local = node.local();
         Agent {
             paths,
+            interface,
+            tags: watch::Sender::new(node.tags()),
+            targets: init::targets(paths, node),
             node,
             roster: Roster::new(local.clone()),
             local,
             members: None,
-            targets: init::targets(paths, node),
             since: BTreeMap::new(),
             device: None,
             announced: BTreeMap::new(),
@@ -163,6 +173,7 @@ impl<'a> Agent<'a> {
             unnamed: true,
             settled: false,
             complaint: String::new(),
+            keys: keyring::Source::new(paths.keyring()),
             status: String::new(),
             written: String::new(),
         }
@@ -174,13 +185,13 @@ impl<'a> Agent<'a> {
             // Without a key there is no serf.json either, and so no gossip.
             password: serf::rpc_password(&self.node.config).unwrap_or_default(),
             name: self.node.name.clone(),
-            tags: self.node.tags(),
+            tags: self.tags.subscribe(),
             targets: self.targets.clone(),
         }
     }
 
     fn interface(&self) -> &'a str {
-        &self.node.config.networking.interface
+        self.interface
     }
 
     async fn changes(&mut self) -> Option<Changes> {
@@ -193,15 +204,30 @@ impl<'a> Agent<'a> {
         }
     }
 
+    /// Takes the keys that gossip holds now; true if they are others than before.
+    fn hold(&mut self) -> bool {
+        let held = &self.local.keyring;
+        let Some(keyring) = self.keys.read().filter(|keyring| keyring != held) else { return false };
+        init::rekey(self.paths, self.node, keyring);
+        self.local = self.node.local();
+        self.roster.renew(self.local.clone());
+        self.tags.send_replace(self.node.tags());
+        true
+    }
+
+    /// Judges the members, and says what is new.
+    fn judge(&mut self, members: &[Member]) {
+        for delta in self.roster.update(members, node::since_boot()) {
+            let level = if delta.is_warning() { Level::Warn } else { Level::Info };
+            log!(level, "{delta}");
+        }
+    }
+
     /// Takes the membership, and says what is new in it.
     fn hear(&mut self, members: Vec<Member>) {
-        for delta in self.roster.update(&members, node::since_boot()) {
-            if delta.is_warning() {
-                warn!("{delta}");
-            } else {
-                info!("{delta}");
-            }
-        }
+        // Others may have changed their keys because this node's gossip did.
+        self.hold();
+        self.judge(&members);
         if let Err(error) = seeds::keep(self.paths, &self.roster, &members) {
             self.complain(
                 Level::Warn,
@@ -230,6 +256,10 @@ impl<'a> Agent<'a> {
 
     /// Brings the device in line, writes the report, and says when to look again.
     async fn turn(&mut self) {
+        let members = if self.hold() { self.members.clone() } else { None };
+        if let Some(members) = members {
+            self.judge(&members);
+        }
         let outcome = match timeout(PATIENCE, self.reconcile()).await {
             Ok(outcome) => outcome,
             Err(_) => Err(wg::Error::Refused("no answer".to_owned(), std::io::ErrorKind::TimedOut.into())),

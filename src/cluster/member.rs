@@ -5,9 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use x25519_dalek::{PublicKey, StaticSecret};
 
+use crate::mesh::keyring::{Fingerprint, listed};
 use crate::mesh::peers::{PeerSpec, WgKey};
 use crate::mesh::record::{Flaw, Record, Tags};
-use crate::mesh::{Keyring, NodeId, Subnet, ula};
+use crate::mesh::{Keyring, NodeId, Psk, Subnet, ula};
 
 /// Seconds between keepalives of every peer: for now always ClusterOS's 25, which keeps a NAT's entry open and makes a
 /// restarted node shake hands by itself.
@@ -84,6 +85,7 @@ pub struct Verified {
     record: Record,
     ula: Ipv6Addr,
     endpoint: SocketAddr,
+    psk: Psk,
     status: Status,
 }
 
@@ -113,6 +115,12 @@ impl Verified {
         Verified { status, ..self.clone() }
     }
 
+    /// Whether it announces the same endpoint, address and key as `other`.
+    pub(super) fn says_as(&self, other: &Verified) -> bool {
+        let facts = |peer: &Verified| (peer.endpoint, peer.record.address, peer.record.key);
+        facts(self) == facts(other)
+    }
+
     /// Whether it is the same node with the same WireGuard key as `other`.
     pub(super) fn holds_as(&self, other: &Verified) -> bool {
         self.record.node_id == other.record.node_id && self.record.key == other.record.key
@@ -125,6 +133,7 @@ impl Verified {
             endpoint: Some(self.endpoint),
             allowed: vec![(IpAddr::V4(self.record.address), 32), (IpAddr::V6(self.ula), 128)],
             keepalive: KEEPALIVE,
+            psk: self.psk.clone(),
         }
     }
 }
@@ -152,6 +161,8 @@ pub enum Refusal {
         /// Whether this node keeps it, having the smaller id.
         kept: bool,
     },
+    /// It and this node hold no key of the cluster that both could use.
+    NoCommonKey(Vec<Fingerprint>),
     /// Its endpoint is inside the mesh, which cannot carry itself.
     Loop(IpAddr),
     /// Its endpoint is no address to send to.
@@ -189,6 +200,14 @@ impl Display for Refusal {
             }
             Refusal::OwnAddress { address, kept: false } => {
                 write!(f, "its mesh address {address} is this node's own, and its node id is smaller: this node moves")
+            }
+            Refusal::NoCommonKey(keys) => {
+                write!(
+                    f,
+                    "it and this node have no key of the cluster in common (it names {}; 'node-agent info' shows this node's): \
+                     a change of the key did not reach both; install the key that the others use on both",
+                    listed(keys)
+                )
             }
             Refusal::Loop(address) => write!(f, "its endpoint {address} is inside the mesh, which cannot carry itself"),
             Refusal::Unreachable(address) => write!(f, "its endpoint {address} is no address to send to"),
@@ -230,9 +249,13 @@ pub fn verify(member: &Member, local: &Local) -> Result<Verified, Refusal> {
             return Err(Refusal::Unreachable(addr));
         }
     }
+    // Never without one: a peer that has another idea of it could not be told from somebody who has none.
+    let Some(psk) = local.keyring.pair(own, &record) else {
+        return Err(Refusal::NoCommonKey(record.keys));
+    };
     let endpoint = SocketAddr::new(addr, record.port);
     let ula = ula::address(&record.node_id, local.subnet);
-    Ok(Verified { record, ula, endpoint, status: member.status })
+    Ok(Verified { record, ula, endpoint, psk, status: member.status })
 }
 
 /// The id that the member claims, unproven; for the eyes of a person.

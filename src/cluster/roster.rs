@@ -109,6 +109,12 @@ impl Roster {
         }
     }
 
+    /// Takes this node for another: what it says of itself has changed, or the keys that it holds. The members are judged anew
+    /// at the next [`Roster::update`].
+    pub fn renew(&mut self, local: Local) {
+        self.local = local;
+    }
+
     /// Takes the whole membership as gossip shows it at `now`, in seconds of any clock; answers with what changed.
     ///
     /// One node id under two names: the newer record keeps it. One address under two ids: the smaller id keeps it, so that
@@ -210,7 +216,7 @@ impl Roster {
         let lost = |name: &str| match shown.get(name) {
             None => Some(Status::Unknown),
             Some(status) => {
-                let doubtful = matches!(refused.get(name), Some(Refusal::Record(_)));
+                let doubtful = matches!(refused.get(name), Some(Refusal::Record(_) | Refusal::NoCommonKey(_)));
                 (doubtful && !proven.contains(name)).then_some(*status)
             }
         };
@@ -255,7 +261,7 @@ impl Roster {
                     deltas.push(Delta::Replaced(old.record().node_id.clone(), new.clone()));
                 }
                 (Some(old), Some(new)) => {
-                    if old.peer() != new.peer() {
+                    if !old.says_as(new) {
                         deltas.push(Delta::Changed(new.clone()));
                     }
                     match (old.status() == Status::Failed, new.status() == Status::Failed) {

@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     if bytes.len() as u64 > LONGEST { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(Some(bytes)) }
 }
 
-/// Puts `bytes` in the place of a file: whole or not at all, whatever happens.
+/// Puts `bytes` in the place of a file: whole or not at all, whatever happens; and there to stay.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32, beside: &str) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
     name.push(beside);
@@ -37,7 +37,9 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32, beside: &str) -> io::Result
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&new, path)
+    fs::rename(&new, path)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// A list of texts as JSON, a line each, as Serf writes keyrings.
@@ -53,10 +55,12 @@ pub fn keyring(keys: &[Zeroizing<String>]) -> Zeroizing<String> {
     text
 }
 
-/// The keys of a keyring file, the primary first.
+/// The keys of a keyring file, the primary first. The error shows nothing of the text: it may be a key.
 pub fn keys(text: &[u8]) -> Result<Vec<Zeroizing<String>>, String> {
-    let keys: Vec<String> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    Ok(keys.into_iter().map(Zeroizing::new).collect())
+    let place = |error: serde_json::Error| {
+        format!("line {}, column {}: not a list of keys in base64", error.line(), error.column())
+    };
+    serde_json::from_slice(text).map_err(place)
 }
 
 /// The tags of a tags file.
@@ -146,6 +150,8 @@ mod tests {
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(keys(&read(&path).unwrap().unwrap()).unwrap(), ring);
         assert_eq!(read(&folder.join("none")).unwrap(), None);
+        let said = keys(b"\"AAAA\"").unwrap_err();
+        assert_eq!(said, "line 1, column 6: not a list of keys in base64");
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -114,7 +114,11 @@ pub fn page() -> String {
     roff.heading("FILES");
     roff.tagged(
         "/run/cluster-os/serf.json",
-        "The configuration that `node-agent init` makes, with the key and the password of the RPC.",
+        "The configuration that `node-agent init` makes, with the password of the RPC.",
+    );
+    roff.tagged(
+        "/var/lib/cluster-os/keyring",
+        "The cluster's keys, the one in use first, which `node-agent init` makes of the configured key; every change of them is kept there.",
     );
     roff.heading("EXAMPLES");
     roff.example("gossipd -node=a -bind=10.0.0.1 -encrypt=\"$KEY\" -retry-join=10.0.0.2\nserf members");

@@ -114,8 +114,7 @@ impl Key {
 impl Display for Keyring {
     /// The fingerprints, the primary key's first.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let all: Vec<String> = self.0.iter().map(|key| key.fingerprint.to_string()).collect();
-        if all.is_empty() { f.write_str("none") } else { f.write_str(&all.join(", ")) }
+        f.write_str(&listed(&self.fingerprints()))
     }
 }
 
@@ -145,6 +144,12 @@ impl Psk {
     pub fn is_some(&self) -> bool {
         *self.0 != [0; 32]
     }
+}
+
+/// Fingerprints for the eyes of a person.
+pub fn listed(keys: &[Fingerprint]) -> String {
+    let all: Vec<String> = keys.iter().map(ToString::to_string).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
 
 impl Debug for Psk {

@@ -11,6 +11,8 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::keyring::Psk;
+
 /// A session is dead this many seconds after its last handshake (WireGuard's Reject-After-Time): until then the
 /// endpoint on the device is where the peer was last heard, which is better knowledge than what it announced.
 pub const STALE: u64 = 180;
@@ -63,6 +65,8 @@ pub struct PeerSpec {
     pub allowed: Vec<(IpAddr, u8)>,
     /// Seconds between keepalives; 0 is none.
     pub keepalive: u16,
+    /// What is mixed into every handshake.
+    pub psk: Psk,
 }
 
 /// A peer as the device has it.
@@ -76,6 +80,8 @@ pub struct ObservedPeer {
     pub allowed: Vec<(IpAddr, u8)>,
     /// Seconds between keepalives; 0 is none.
     pub keepalive: u16,
+    /// What is mixed into every handshake.
+    pub psk: Psk,
     /// The last handshake, in seconds since 1970; none if there was none.
     pub handshake: Option<u64>,
     /// Bytes received.
@@ -110,6 +116,8 @@ pub enum Operation {
         allowed: Option<Vec<(IpAddr, u8)>>,
         /// Its new keepalive.
         keepalive: Option<u16>,
+        /// Its new preshared key; a session that stands goes on with the old one.
+        psk: Option<Psk>,
     },
     /// A peer that the device should no longer have.
     Remove(WgKey),
@@ -167,8 +175,9 @@ pub fn diff(
             peer.allowed.iter().filter_map(|(address, prefix)| network(*address, *prefix)).collect();
         let allowed = (!spec.allowed.iter().copied().eq(has)).then_some(spec.allowed);
         let keepalive = (spec.keepalive != peer.keepalive).then_some(spec.keepalive);
-        if endpoint.is_some() || allowed.is_some() || keepalive.is_some() {
-            updates.push(Operation::Update { key: spec.key, endpoint, allowed, keepalive });
+        let psk = (spec.psk != peer.psk).then_some(spec.psk);
+        if endpoint.is_some() || allowed.is_some() || keepalive.is_some() || psk.is_some() {
+            updates.push(Operation::Update { key: spec.key, endpoint, allowed, keepalive, psk });
         }
     }
     removals.append(&mut updates);
@@ -214,7 +223,7 @@ pub fn network(address: IpAddr, prefix: u8) -> Option<(IpAddr, u8)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotAKey, Observed, ObservedPeer, Operation, PeerSpec, WgKey, diff, network};
+    use super::{NotAKey, Observed, ObservedPeer, Operation, PeerSpec, Psk, WgKey, diff, network};
     use std::net::{IpAddr, SocketAddr};
 
     const NOW: u64 = 1_800_000_000;
@@ -237,7 +246,7 @@ mod tests {
     }
 
     fn spec(n: u8, endpoint: &str, allowed: &[&str]) -> PeerSpec {
-        PeerSpec { key: key(n), endpoint: Some(at(endpoint)), allowed: nets(allowed), keepalive: 0 }
+        PeerSpec { key: key(n), endpoint: Some(at(endpoint)), allowed: nets(allowed), keepalive: 0, psk: Psk::none() }
     }
 
     fn peer(n: u8, endpoint: &str, allowed: &[&str]) -> ObservedPeer {
@@ -246,6 +255,7 @@ mod tests {
             endpoint: Some(at(endpoint)),
             allowed: nets(allowed),
             keepalive: 0,
+            psk: Psk::none(),
             handshake: Some(NOW - 10),
             rx: 1,
             tx: 1,
@@ -261,17 +271,17 @@ mod tests {
     }
 
     fn update(n: u8) -> Operation {
-        Operation::Update { key: key(n), endpoint: None, allowed: None, keepalive: None }
+        Operation::Update { key: key(n), endpoint: None, allowed: None, keepalive: None, psk: None }
     }
 
     fn with_endpoint(operation: Operation, to: &str) -> Operation {
-        let Operation::Update { key, allowed, keepalive, .. } = operation else { panic!("not an update") };
-        Operation::Update { key, endpoint: Some(at(to)), allowed, keepalive }
+        let Operation::Update { key, allowed, keepalive, psk, .. } = operation else { panic!("not an update") };
+        Operation::Update { key, endpoint: Some(at(to)), allowed, keepalive, psk }
     }
 
     fn with_allowed(operation: Operation, to: &[&str]) -> Operation {
-        let Operation::Update { key, endpoint, keepalive, .. } = operation else { panic!("not an update") };
-        Operation::Update { key, endpoint, allowed: Some(nets(to)), keepalive }
+        let Operation::Update { key, endpoint, keepalive, psk, .. } = operation else { panic!("not an update") };
+        Operation::Update { key, endpoint, allowed: Some(nets(to)), keepalive, psk }
     }
 
     #[test]
@@ -388,9 +398,25 @@ mod tests {
     }
 
     #[test]
+    fn a_preshared_key_is_changed_alone() {
+        let mut roamed = peer(1, "198.51.100.7:40000", &["10.42.0.1/32"]);
+        let mut wish = spec(1, "192.0.2.1:51820", &["10.42.0.1/32"]);
+        let to = |psk: Psk| {
+            [Operation::Update { key: key(1), endpoint: None, allowed: None, keepalive: None, psk: Some(psk) }]
+        };
+        wish.psk = Psk::new([5; 32]);
+        assert_eq!(steady(&device(vec![roamed.clone()]), std::slice::from_ref(&wish)), to(Psk::new([5; 32])));
+        roamed.psk = Psk::new([5; 32]);
+        assert_eq!(steady(&device(vec![roamed.clone()]), std::slice::from_ref(&wish)), []);
+        wish.psk = Psk::none();
+        assert_eq!(steady(&device(vec![roamed]), &[wish]), to(Psk::none()));
+    }
+
+    #[test]
     fn a_keepalive_is_changed_alone() {
         let wish = [PeerSpec { keepalive: 25, ..spec(1, "192.0.2.1:51820", &["10.42.0.1/32"]) }];
-        let expected = [Operation::Update { key: key(1), endpoint: None, allowed: None, keepalive: Some(25) }];
+        let expected =
+            [Operation::Update { key: key(1), endpoint: None, allowed: None, keepalive: Some(25), psk: None }];
         assert_eq!(steady(&device(vec![peer(1, "192.0.2.1:51820", &["10.42.0.1/32"])]), &wish), expected);
     }
 
@@ -482,6 +508,7 @@ mod tests {
                     endpoint: spec.endpoint,
                     allowed: vec![],
                     keepalive: spec.keepalive,
+                    psk: spec.psk.clone(),
                     handshake: None,
                     rx: 0,
                     tx: 0,

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use super::identity::{Identity, NodeId};
-use super::keyring::{self, Fingerprint, Keyring};
+use super::keyring::{self, Fingerprint, Keyring, listed};
 use super::peers::WgKey;
 
 /// The version of tags and signed bytes. Another version is another record: it is refused, never guessed at.
@@ -199,12 +199,11 @@ impl Display for Flaw {
                 write!(f, "its record was not signed by node {id} for this name (a copied, altered or forged record)")
             }
             Flaw::Foreign(keys) => {
-                let named: Vec<String> = keys.iter().map(ToString::to_string).collect();
                 write!(
                     f,
                     "its record was not made with this cluster's key (it names {}; 'node-agent info' shows this node's): it is \
                      of another cluster, or a change of the key did not reach both; give both nodes the same key",
-                    named.join(", ")
+                    listed(keys)
                 )
             }
         }

@@ -1,5 +1,7 @@
 //! `node-agent` as a person and PID 1 run it: what it makes, what it says, how it ends.
 
+mod refusals;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -74,6 +76,7 @@ const IDENTITY: &str = "var/lib/cluster-os/identity.json";
 const YAML: &str = "etc/cluster-os/node.yaml";
 const SERF: &str = "run/cluster-os/serf.json";
 const ADDRESS: &str = "var/lib/cluster-os/address.json";
+const KEYRING: &str = "var/lib/cluster-os/keyring";
 
 #[test]
 fn a_second_init_changes_nothing() {
@@ -206,6 +209,83 @@ fn info_says_who_the_node_is_and_no_secret() {
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!((said.code, said.out), (Some(0), expected));
+}
+
+#[test]
+fn the_keyring_is_made_once_and_counts_from_then_on() {
+    let node = Node::new("keyring");
+    let said = node.init(&[]);
+    assert!(
+        said.err
+            .contains("info: made /var/lib/cluster-os/keyring from the configured key: gossip keeps it from now on\n"),
+        "{}",
+        said.err
+    );
+    assert_eq!((node.text(KEYRING), node.mode(KEYRING)), (format!("[\n  \"{KEY}\"\n]"), 0o600));
+    let serf = node.text(SERF);
+    assert!(
+        !serf.contains(KEY) && serf.contains("\"keyring_file\": ") && serf.contains("var/lib/cluster-os/keyring\"")
+    );
+
+    // As `serf keys -install` and `-use` leave it.
+    let new = "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
+    let rotated = format!("[\n  \"{new}\",\n  \"{KEY}\"\n]");
+    node.write(KEYRING, &rotated);
+    let said = node.init(&[]);
+    assert_eq!((said.code, node.text(KEYRING)), (Some(0), rotated), "{}", said.err);
+    assert!(!said.err.contains("keyring holds"), "{}", said.err);
+    assert!(node.run(&["info"], &[]).out.contains("\ncluster keys  45e4cf33, d33459ed\n"));
+    let tags: serde_json::Value = serde_json::from_str(&node.text(SERF)).unwrap();
+    assert_eq!(tags["tags"]["keys"], "45e4cf33d33459ed");
+
+    node.write(KEYRING, &format!("[\n  \"{new}\"\n]"));
+    let said = node.init(&[]);
+    assert!(
+        said.err.contains(
+            "info: the cluster's key was changed: /var/lib/cluster-os/keyring holds 45e4cf33, and counts before the configured \
+             d33459ed, from which the RPC's password and k3s's token still follow\n"
+        ),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn another_configured_key_makes_the_keyring_anew_and_damage_does_not() {
+    let node = Node::new("another-key");
+    node.init(&[]);
+    let new = "Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
+    let said = node.init(&[("CLUSTER_AUTH_KEY", new)]);
+    assert!(
+        said.err.contains(
+            "warning: the configured key is 45e4cf33 now and was d33459ed: /var/lib/cluster-os/keyring held d33459ed, and is made \
+             anew from it\n"
+        ),
+        "{}",
+        said.err
+    );
+    assert_eq!(node.text(KEYRING), format!("[\n  \"{new}\"\n]"));
+    assert!(!said.err.contains(new) && !said.err.contains(KEY));
+
+    // A change that is under way goes on, and what it was made of is then the other one.
+    let both = format!("[\n  \"{new}\",\n  \"{KEY}\"\n]");
+    node.write(KEYRING, &both);
+    for key in [KEY, KEY, new] {
+        let said = node.init(&[("CLUSTER_AUTH_KEY", key)]);
+        assert_eq!(node.text(KEYRING), both, "{}", said.err);
+    }
+
+    for (text, cause) in [("", "the file is empty"), ("[]", "it holds no key")] {
+        node.write(KEYRING, text);
+        for command in ["init", "info", "start", "wg0"] {
+            let said = node.run(&[command], &[("CLUSTER_AUTH_KEY", KEY)]);
+            let expected = format!(
+                "node-agent: error: unable to read /var/lib/cluster-os/keyring: {cause}; put back a copy of another node's \
+                 file, or move it away and it is made anew from the configured key (nothing was changed)\n"
+            );
+            assert_eq!((said.code, said.err, node.text(KEYRING)), (Some(78), expected, text.to_owned()), "{command}");
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clusteros_init::agent::rpc::{Client, Error};
 use clusteros_init::cluster::{Local, Member, Refusal, Status, verify};
 use clusteros_init::mesh::record::{Flaw, Tags};
 use clusteros_init::mesh::{Identity, Keyring, Record, Subnet};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, timeout};
 
 use crate::agent::{Agent, Program};
@@ -142,7 +142,7 @@ fn following_survives_every_restart_of_gossip(program: Program) {
             rpc: one.rpc.clone(),
             password: zeroize::Zeroizing::new("open sesame".to_owned()),
             name: "one".to_owned(),
-            tags: tags(&[("v", "1"), ("id", "me")]),
+            tags: watch::channel(tags(&[("v", "1"), ("id", "me")])).1,
             targets: vec![two.gossip.clone()],
         };
         let following = tokio::spawn(follow(own, out));

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use clusteros_init::agent::wg::Mode;
+use clusteros_init::mesh::Psk;
 use clusteros_init::mesh::peers::{Operation, PeerSpec};
 
 use crate::kit::{SOON, wait_until};
@@ -55,6 +56,42 @@ fn pings(one: &Node, two: &Node) {
         Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout)),
         Err(_) => eprintln!("skipped: pings: no ping(8)"),
     }
+}
+
+#[test]
+fn a_preshared_key_changes_and_the_session_goes_on() {
+    need!("a_preshared_key_changes_and_the_session_goes_on", no_wireguard());
+    let (one, two, _agents, _) = pair();
+    let to = |node: &Node, endpoint: &str, psk: &Psk| PeerSpec { psk: psk.clone(), ..node.peer(endpoint) };
+    let (to_two, to_one) = (|psk: &Psk| to(&two, "192.0.2.2:51820", psk), |psk: &Psk| to(&one, "192.0.2.1:51820", psk));
+    assert!(one.reaches(&two), "no way through without a preshared key");
+    let handshake = || one.dump().peers[0].handshake;
+    let first = handshake();
+    let (old, new) = (Psk::new([5; 32]), Psk::new([6; 32]));
+    for psk in [&old, &new] {
+        // Only one side has it: what stands goes on. Then both have it, and nothing has happened to it, either.
+        for (node, wish) in [(&one, to_two(psk)), (&two, to_one(psk))] {
+            let done = node.reconcile(std::slice::from_ref(&wish));
+            assert!(
+                matches!(done.as_slice(), [Operation::Update { psk: Some(set), endpoint: None, .. }] if set == psk),
+                "{done:?}"
+            );
+            assert_eq!(node.reconcile(&[wish]), []);
+            assert_eq!(&node.dump().peers[0].psk, psk);
+            assert!(one.reaches(&two) && two.reaches(&one), "the session was lost");
+        }
+        assert_eq!(handshake(), first, "there was another handshake");
+    }
+    // A new session is made with the key that both have, and not with one that they do not share.
+    let anew = |psk: &Psk| {
+        assert_eq!(one.reconcile(&[]).len(), 1);
+        assert_eq!(one.reconcile(&[to_two(psk)]).len(), 1);
+        one.reaches(&two)
+    };
+    assert!(anew(&new), "no way through with the new key: {:?} {:?}", one.dump(), two.dump());
+    assert!(!anew(&old), "a handshake with a key that only one side has");
+    assert!(!anew(&Psk::none()), "a handshake without the key that the other side has");
+    assert!(anew(&new), "no way back: {:?} {:?}", one.dump(), two.dump());
 }
 
 /// The `wg` program, where there is one, says the same.
@@ -128,6 +165,7 @@ fn an_address_moves_between_peers_and_stays() {
         endpoint: None,
         allowed: allowed.iter().map(|one| (one.parse().expect("an address"), 32)).collect(),
         keepalive: 0,
+        psk: Psk::none(),
     };
     let wishes = [
         vec![peer(1, &["10.42.0.1", "10.42.0.9"]), peer(2, &["10.42.0.2"])],
@@ -156,6 +194,7 @@ fn many_peers_come_and_go() {
                 endpoint: Some("192.0.2.2:51820".parse().expect("an address")),
                 allowed: vec![(std::net::Ipv4Addr::from_bits(0x0a2a_8000 + n).into(), 32)],
                 keepalive: 0,
+                psk: Psk::none(),
             }
         })
         .collect();

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clusteros_init::agent::wg::{self, Device, Links, Settings};
+use clusteros_init::mesh::Psk;
 use clusteros_init::mesh::peers::{Observed, Operation, PeerSpec, WgKey, diff};
 use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::{LinkUnspec, LinkVeth};
@@ -250,6 +251,7 @@ impl Node {
             endpoint: Some(endpoint.parse().expect("an endpoint")),
             allowed: vec![(self.address.into(), 32), (self.ula.into(), 128)],
             keepalive: 0,
+            psk: Psk::none(),
         }
     }
 

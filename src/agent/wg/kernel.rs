@@ -23,6 +23,7 @@ use netlink_proto::sys::{AsyncSocket, SocketAddr, TokioSocket, protocols};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use crate::mesh::Psk;
 use crate::mesh::peers::{Observed, ObservedPeer, Operation, PeerSpec, WgKey};
 
 /// Bytes of peers in one message. An attribute's length is 16 bits and nothing checks it; small messages also let go of
@@ -195,12 +196,13 @@ fn pieces(operation: &Operation) -> Vec<WireguardPeer> {
             WireguardPeerAttribute::PublicKey(key.0),
             WireguardPeerAttribute::Flags(WireguardPeerFlags::RemoveMe),
         ])],
-        Operation::Add(PeerSpec { key, endpoint, allowed, keepalive }) => {
-            peer(*key, WireguardPeerFlags::empty(), *endpoint, Some(*keepalive), Some(allowed))
+        Operation::Add(PeerSpec { key, endpoint, allowed, keepalive, psk }) => {
+            let psk = Some(psk).filter(|psk| psk.is_some());
+            peer(*key, WireguardPeerFlags::empty(), *endpoint, Some(*keepalive), Some(allowed), psk)
         }
         // Update only: a peer that was removed meanwhile must not come back without addresses.
-        Operation::Update { key, endpoint, allowed, keepalive } => {
-            peer(*key, WireguardPeerFlags::UpdateOnly, *endpoint, *keepalive, allowed.as_ref())
+        Operation::Update { key, endpoint, allowed, keepalive, psk } => {
+            peer(*key, WireguardPeerFlags::UpdateOnly, *endpoint, *keepalive, allowed.as_ref(), psk.as_ref())
         }
     }
 }
@@ -211,9 +213,11 @@ fn peer(
     endpoint: Option<std::net::SocketAddr>,
     keepalive: Option<u16>,
     allowed: Option<&Vec<(IpAddr, u8)>>,
+    psk: Option<&Psk>,
 ) -> Vec<WireguardPeer> {
     let replace = if allowed.is_some() { WireguardPeerFlags::ReplaceAllowedIps } else { WireguardPeerFlags::empty() };
     let mut first = vec![WireguardPeerAttribute::PublicKey(key.0), WireguardPeerAttribute::Flags(flags | replace)];
+    first.extend(psk.map(|psk| WireguardPeerAttribute::PresharedKey(*psk.bytes())));
     first.extend(endpoint.map(WireguardPeerAttribute::Endpoint));
     first.extend(keepalive.map(WireguardPeerAttribute::PersistentKeepalive));
     let mut networks = allowed.map(Vec::as_slice).unwrap_or_default().chunks(NETWORKS);
@@ -294,8 +298,9 @@ fn key(attributes: &WireguardPeer) -> Option<WgKey> {
     })
 }
 
-const fn unheard(key: WgKey) -> ObservedPeer {
-    ObservedPeer { key, endpoint: None, allowed: Vec::new(), keepalive: 0, handshake: None, rx: 0, tx: 0 }
+fn unheard(key: WgKey) -> ObservedPeer {
+    let psk = Psk::none();
+    ObservedPeer { key, endpoint: None, allowed: Vec::new(), keepalive: 0, psk, handshake: None, rx: 0, tx: 0 }
 }
 
 fn read(peer: &mut ObservedPeer, attributes: Vec<WireguardPeerAttribute>) {
@@ -309,7 +314,7 @@ fn read(peer: &mut ObservedPeer, attributes: Vec<WireguardPeerAttribute>) {
             WireguardPeerAttribute::RxBytes(bytes) => peer.rx = bytes,
             WireguardPeerAttribute::TxBytes(bytes) => peer.tx = bytes,
             WireguardPeerAttribute::AllowedIps(networks) => peer.allowed.extend(networks.iter().filter_map(network)),
-            WireguardPeerAttribute::PresharedKey(key) => drop(Zeroizing::new(key)),
+            WireguardPeerAttribute::PresharedKey(key) => peer.psk = Psk::new(key),
             _ => {}
         }
     }
@@ -331,6 +336,7 @@ fn network(attributes: &WireguardAllowedIp) -> Option<(IpAddr, u8)> {
 #[cfg(test)]
 mod tests {
     use super::{BATCH, batches, joined, pieces, whole};
+    use crate::mesh::Psk;
     use crate::mesh::peers::{Observed, ObservedPeer, Operation, PeerSpec, WgKey};
     use netlink_packet_core::{NLM_F_DUMP, NLM_F_DUMP_INTR, NetlinkMessage, Nla};
     use netlink_packet_generic::GenlMessage;
@@ -344,7 +350,7 @@ mod tests {
         let mut key = [3; 32];
         key[..4].copy_from_slice(&n.to_be_bytes());
         let endpoint = Some("[2001:db8::1]:51820".parse().expect("an address"));
-        PeerSpec { key: WgKey(key), endpoint, allowed, keepalive: 25 }
+        PeerSpec { key: WgKey(key), endpoint, allowed, keepalive: 25, psk: Psk::none() }
     }
 
     fn v4(n: u32) -> (IpAddr, u8) {
@@ -396,14 +402,22 @@ mod tests {
     #[test]
     fn an_update_says_only_what_it_changes() {
         let key = WgKey([4; 32]);
-        let operation = Operation::Update { key, endpoint: None, allowed: None, keepalive: Some(0) };
+        let operation = Operation::Update { key, endpoint: None, allowed: None, keepalive: Some(0), psk: None };
         let expected = WireguardPeer(vec![
             WireguardPeerAttribute::PublicKey(key.0),
             WireguardPeerAttribute::Flags(WireguardPeerFlags::UpdateOnly),
             WireguardPeerAttribute::PersistentKeepalive(0),
         ]);
         assert_eq!(pieces(&operation), [expected]);
-        let operation = Operation::Update { key, endpoint: None, allowed: Some(vec![]), keepalive: None };
+        let psk = Some(Psk::new([5; 32]));
+        let operation = Operation::Update { key, endpoint: None, allowed: None, keepalive: None, psk };
+        let expected = WireguardPeer(vec![
+            WireguardPeerAttribute::PublicKey(key.0),
+            WireguardPeerAttribute::Flags(WireguardPeerFlags::UpdateOnly),
+            WireguardPeerAttribute::PresharedKey([5; 32]),
+        ]);
+        assert_eq!(pieces(&operation), [expected]);
+        let operation = Operation::Update { key, endpoint: None, allowed: Some(vec![]), keepalive: None, psk: None };
         let expected = WireguardPeer(vec![
             WireguardPeerAttribute::PublicKey(key.0),
             WireguardPeerAttribute::Flags(WireguardPeerFlags::UpdateOnly | WireguardPeerFlags::ReplaceAllowedIps),
@@ -430,6 +444,7 @@ mod tests {
         let key = [5; 32];
         let first = WireguardPeer(vec![
             WireguardPeerAttribute::PublicKey(key),
+            WireguardPeerAttribute::PresharedKey([5; 32]),
             WireguardPeerAttribute::PersistentKeepalive(25),
             WireguardPeerAttribute::LastHandshake(WireguardTimeSpec { seconds: 1_800_000_000, nano_seconds: 1 }),
             WireguardPeerAttribute::RxBytes(7),
@@ -461,6 +476,7 @@ mod tests {
                     endpoint: None,
                     allowed: vec![v4(1), v4(2)],
                     keepalive: 25,
+                    psk: Psk::new([5; 32]),
                     handshake: Some(1_800_000_000),
                     rx: 7,
                     tx: 0,

@@ -12,6 +12,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::mesh::Psk;
 use crate::mesh::peers::{Observed, ObservedPeer, Operation, WgKey};
 
 /// Where the `wg` program looks for sockets.
@@ -69,9 +70,9 @@ async fn ask(socket: &Path, request: &str) -> io::Result<Zeroizing<String>> {
 }
 
 /// The operations as requests. A key may come once a request, and the order is kept.
-fn requests(operations: &[Operation]) -> Vec<String> {
+fn requests(operations: &[Operation]) -> Vec<Zeroizing<String>> {
     let mut all = Vec::new();
-    let mut text = String::new();
+    let mut text = Zeroizing::new(String::new());
     let mut keys = BTreeSet::new();
     for operation in operations {
         if keys.len() >= BATCH || !keys.insert(*operation.key()) {
@@ -87,9 +88,9 @@ fn requests(operations: &[Operation]) -> Vec<String> {
     all
 }
 
-fn ended(text: &mut String) -> String {
+fn ended(text: &mut Zeroizing<String>) -> Zeroizing<String> {
     let body = std::mem::take(text);
-    format!("set=1\n{body}\n")
+    Zeroizing::new(format!("set=1\n{}\n", body.as_str()))
 }
 
 fn put(text: &mut String, operation: &Operation) {
@@ -98,17 +99,23 @@ fn put(text: &mut String, operation: &Operation) {
         let _ = writeln!(text, "{key}={value}");
     };
     line("public_key", &hex(&operation.key().0));
-    let (endpoint, allowed, keepalive) = match operation {
+    let (endpoint, allowed, keepalive, psk) = match operation {
         Operation::Remove(_) => {
             line("remove", &true);
             return;
         }
-        Operation::Add(spec) => (spec.endpoint, Some(&spec.allowed), Some(spec.keepalive)),
-        Operation::Update { endpoint, allowed, keepalive, .. } => {
+        Operation::Add(spec) => {
+            (spec.endpoint, Some(&spec.allowed), Some(spec.keepalive), Some(&spec.psk).filter(|psk| psk.is_some()))
+        }
+        Operation::Update { endpoint, allowed, keepalive, psk, .. } => {
             line("update_only", &true);
-            (*endpoint, allowed.as_ref(), *keepalive)
+            (*endpoint, allowed.as_ref(), *keepalive, psk.as_ref())
         }
     };
+    if let Some(psk) = psk {
+        // Zeros take it away.
+        line("preshared_key", &*Zeroizing::new(hex(psk.bytes())));
+    }
     if let Some(endpoint) = endpoint {
         line("endpoint", &endpoint);
     }
@@ -148,6 +155,7 @@ fn parsed(text: &str) -> io::Result<Observed> {
                     endpoint,
                     allowed,
                     keepalive: 0,
+                    psk: Psk::none(),
                     handshake: None,
                     rx: 0,
                     tx: 0,
@@ -166,6 +174,7 @@ fn parsed(text: &str) -> io::Result<Observed> {
 fn read(peer: &mut ObservedPeer, name: &str, value: &str) -> io::Result<()> {
     match name {
         "endpoint" => peer.endpoint = Some(number(name, value)?),
+        "preshared_key" => peer.psk = Psk::new(unhex(value).ok_or_else(|| wrong(name))?),
         "persistent_keepalive_interval" => peer.keepalive = number(name, value)?,
         "last_handshake_time_sec" => peer.handshake = Some(number(name, value)?).filter(|seconds| *seconds > 0),
         "rx_bytes" => peer.rx = number(name, value)?,
@@ -210,6 +219,7 @@ fn unhex(text: &str) -> Option<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::{parsed, requests};
+    use crate::mesh::Psk;
     use crate::mesh::peers::{Observed, ObservedPeer, Operation, PeerSpec, WgKey};
 
     fn operations() -> Vec<Operation> {
@@ -220,8 +230,15 @@ mod tests {
                 endpoint: Some("[fd00::2]:51820".parse().expect("an address")),
                 allowed: None,
                 keepalive: Some(25),
+                psk: Some(Psk::none()),
             },
-            Operation::Update { key: WgKey([0x0c; 32]), endpoint: None, allowed: Some(vec![]), keepalive: None },
+            Operation::Update {
+                key: WgKey([0x0c; 32]),
+                endpoint: None,
+                allowed: Some(vec![]),
+                keepalive: None,
+                psk: None,
+            },
             Operation::Add(PeerSpec {
                 key: WgKey([0x0d; 32]),
                 endpoint: Some("192.0.2.4:51820".parse().expect("an address")),
@@ -230,6 +247,7 @@ mod tests {
                     ("fd12::4".parse().expect("an address"), 128),
                 ],
                 keepalive: 0,
+                psk: Psk::new([0x5a; 32]),
             }),
         ]
     }
@@ -241,12 +259,14 @@ public_key=0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a
 remove=true
 public_key=0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b
 update_only=true
+preshared_key=0000000000000000000000000000000000000000000000000000000000000000
 endpoint=[fd00::2]:51820
 persistent_keepalive_interval=25
 public_key=0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c0c
 update_only=true
 replace_allowed_ips=true
 public_key=0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d
+preshared_key=5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
 endpoint=192.0.2.4:51820
 persistent_keepalive_interval=0
 replace_allowed_ips=true
@@ -254,17 +274,18 @@ allowed_ip=10.42.0.4/32
 allowed_ip=fd12::4/128
 
 ";
-        assert_eq!(requests(&operations()), [expected]);
+        let made = requests(&operations());
+        assert_eq!(made.iter().map(|request| request.as_str()).collect::<Vec<_>>(), [expected]);
     }
 
     #[test]
     fn nothing_to_do_is_no_request() {
-        assert_eq!(requests(&[]), Vec::<String>::new());
+        assert!(requests(&[]).is_empty());
     }
 
     #[test]
     fn a_peer_made_anew_takes_two_requests() {
-        let spec = PeerSpec { key: WgKey([1; 32]), endpoint: None, allowed: vec![], keepalive: 0 };
+        let spec = PeerSpec { key: WgKey([1; 32]), endpoint: None, allowed: vec![], keepalive: 0, psk: Psk::none() };
         let made_anew = requests(&[Operation::Remove(spec.key), Operation::Add(spec)]);
         assert_eq!(made_anew.len(), 2);
         assert!(made_anew.iter().all(|request| request.starts_with("set=1\n") && request.ends_with("\n\n")));
@@ -290,6 +311,7 @@ allowed_ip=fd12::4/128
         let text = "private_key=0000000000000000000000000000000000000000000000000000000000000040
 listen_port=51820
 public_key=0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b
+preshared_key=5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a
 endpoint=192.0.2.2:51820
 persistent_keepalive_interval=25
 last_handshake_time_sec=1800000000
@@ -322,6 +344,7 @@ errno=0
                         ("fd12::2".parse().expect("an address"), 128),
                     ],
                     keepalive: 25,
+                    psk: Psk::new([0x5a; 32]),
                     handshake: Some(1_800_000_000),
                     rx: 7,
                     tx: 8,
@@ -331,6 +354,7 @@ errno=0
                     endpoint: None,
                     allowed: vec![],
                     keepalive: 0,
+                    psk: Psk::none(),
                     handshake: None,
                     rx: 0,
                     tx: 0,
