@@ -2,7 +2,7 @@
 //! and then brings the device from what it is to what the roster says.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use log::{Level, info, log, warn};
@@ -12,14 +12,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::files::{self, Place};
+use super::interface::Interface;
 use super::node::{self, Node};
 use super::paths::Paths;
 use super::report::Document;
-use super::wg::{self, Changes, Device, Mode};
+use super::wg::{self, Changes, Mode, Settings};
 use super::{Failure, gossip, hosts, init, k3s, keyring, notify, seeds, serf};
 use crate::cluster::{Local, Member, Roster};
-use crate::mesh::WgKey;
-use crate::mesh::peers::{Operation, diff};
 use crate::mesh::record::Tags;
 
 /// The first look after a change, and the last of a doubling sequence: a device is looked at often while things happen,
@@ -29,6 +28,11 @@ const LATE: Duration = Duration::from_secs(60);
 /// A device that is not there yet is looked for this often; the link's own events come first.
 const FIRST_SEARCH: Duration = Duration::from_millis(200);
 const LAST_SEARCH: Duration = Duration::from_secs(5);
+
+/// After a look the device is left alone for so many times as long as that took, whatever happens to its link; and for so many
+/// if nothing does.
+const REST: u32 = 2;
+const LONG_REST: u32 = 10;
 
 /// A device in user space that does not answer for this long is stopped, or hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -78,7 +82,7 @@ async fn run(paths: &Paths, node: &mut Node) -> std::io::Result<Option<Vec<Ipv4A
     let mut keys = keyring::Watch::new(&paths.keyring());
     let mut agent = Agent::new(paths, node, &interface);
     tokio::spawn(gossip::follow(agent.own(), out));
-    let mut changes = agent.changes().await;
+    agent.listen();
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
@@ -92,13 +96,13 @@ async fn run(paths: &Paths, node: &mut Node) -> std::io::Result<Option<Vec<Ipv4A
                 }
                 None => return Err(std::io::Error::other("the task that follows gossip ended")),
             },
-            subscribed = next(&mut changes) => {
+            subscribed = next(&mut agent.changes) => {
                 if !subscribed {
-                    changes = agent.changes().await;
+                    agent.listen();
                 }
                 agent.look_soon();
             }
-            () = keys.changed() => agent.look_soon(),
+            () = keys.changed() => {}
             () = sleep_until(agent.due) => {}
         }
         // A device that hangs must not hold up the end.
@@ -132,12 +136,13 @@ struct Agent<'a> {
     targets: Vec<String>,
     /// Since when each peer is one, by name, in seconds since 1970.
     since: BTreeMap<String, u64>,
-    device: Option<Device>,
-    /// The endpoints that were announced when the device was last brought in line.
-    announced: BTreeMap<WgKey, SocketAddr>,
-    /// When the device is looked at next, and how long after that again.
+    settings: Settings,
+    link: Interface,
+    changes: Option<Changes>,
+    /// When the device is looked at next, and how long after that again; not before it was left alone for long enough.
     due: Instant,
     pause: Duration,
+    rested: Instant,
     ready: bool,
     names: hosts::Names,
     /// Whether the names in `/etc/hosts` may be others than the roster's.
@@ -159,15 +164,17 @@ impl<'a> Agent<'a> {
             interface,
             tags: watch::Sender::new(node.tags()),
             targets: init::targets(paths, node),
+            settings: Settings::of(node),
             node,
             roster: Roster::new(local.clone()),
             local,
             members: None,
             since: BTreeMap::new(),
-            device: None,
-            announced: BTreeMap::new(),
+            link: Interface::default(),
+            changes: None,
             due: Instant::now(),
             pause: SOON,
+            rested: Instant::now(),
             ready: false,
             names: hosts::Names::default(),
             unnamed: true,
@@ -194,14 +201,12 @@ impl<'a> Agent<'a> {
         self.interface
     }
 
-    async fn changes(&mut self) -> Option<Changes> {
-        match wg::changes(self.interface()).await {
-            Ok(changes) => Some(changes),
-            Err(error) => {
+    fn listen(&mut self) {
+        self.changes = Changes::and_losses(self.interface())
+            .inspect_err(|error| {
                 warn!("unable to hear of changes of {}: {error}; looking every minute instead", self.interface());
-                None
-            }
-        }
+            })
+            .ok();
     }
 
     /// Takes the keys that gossip holds now; true if they are others than before.
@@ -218,6 +223,7 @@ impl<'a> Agent<'a> {
     /// Judges the members, and says what is new.
     fn judge(&mut self, members: &[Member]) {
         for delta in self.roster.update(members, node::since_boot()) {
+            self.pause = self.first_pause();
             let level = if delta.is_warning() { Level::Warn } else { Level::Info };
             log!(level, "{delta}");
         }
@@ -246,27 +252,37 @@ impl<'a> Agent<'a> {
             .collect();
         self.members = Some(members);
         self.unnamed = true;
-        self.look_soon();
     }
 
     fn look_soon(&mut self) {
-        self.due = Instant::now();
-        self.pause = if self.device.is_some() { SOON } else { FIRST_SEARCH };
+        self.due = self.rested.max(Instant::now());
+        self.pause = self.first_pause();
     }
 
-    /// Brings the device in line, writes the report, and says when to look again.
+    fn first_pause(&self) -> Duration {
+        if self.link.mode().is_some() { SOON } else { FIRST_SEARCH }
+    }
+
+    /// Brings the device in line, writes the report, and says when to look again. A change of the membership is performed on what the
+    /// device is known to hold; it is looked at only when that is due.
     async fn turn(&mut self) {
         let members = if self.hold() { self.members.clone() } else { None };
         if let Some(members) = members {
             self.judge(&members);
         }
-        let outcome = match timeout(PATIENCE, self.reconcile()).await {
+        let begun = Instant::now();
+        let looks = begun >= self.due || self.link.mode().is_none();
+        if looks {
+            self.settings = Settings::of(self.node);
+        }
+        self.link.revive(&self.settings, self.changes.as_ref().and_then(Changes::alias)).await;
+        let outcome = match timeout(PATIENCE, self.reconcile(looks)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(wg::Error::Refused("no answer".to_owned(), std::io::ErrorKind::TimedOut.into())),
         };
-        let absent = matches!(outcome, Err(wg::Error::Absent(_)));
         if let Err(error) = &outcome {
-            if self.device.take().is_some() {
+            let absent = matches!(error, wg::Error::Absent(_));
+            if self.link.release(absent) {
                 self.pause = FIRST_SEARCH;
             }
             let interface = self.interface();
@@ -284,43 +300,31 @@ impl<'a> Agent<'a> {
         }
         self.name(outcome.is_ok());
         self.report(outcome.is_err()).await;
-        self.due = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(if outcome.is_err() { LAST_SEARCH } else { LATE });
+        let now = Instant::now();
+        if looks {
+            let longest = if outcome.is_err() { LAST_SEARCH } else { LATE };
+            let cost = now - begun;
+            self.rested = now + (cost * REST).min(longest);
+            self.due = now + (cost * LONG_REST).min(longest).max(self.pause);
+            self.pause = (self.pause * 2).min(longest);
+        } else {
+            self.due = self.due.min(self.rested.max(now + self.pause));
+        }
+        self.due = self.link.overdue().unwrap_or(self.due).min(self.due);
     }
 
-    async fn reconcile(&mut self) -> Result<(), wg::Error> {
-        let (interface, key) = (self.interface(), self.local.record.key);
-        let device = match &mut self.device {
-            Some(device) => device,
-            None => {
-                let mut device = Device::open(interface).await?;
-                wg::owned(interface, &device.dump().await?, key)?;
-                wg::place(interface, self.node.address, self.node.subnet.length()).await?;
-                if !std::mem::replace(&mut self.settled, true) {
-                    k3s::settle(self.paths, &self.node.config, &self.node.name, self.node.address);
-                }
-                self.device.insert(device)
+    async fn reconcile(&mut self, looks: bool) -> Result<(), wg::Error> {
+        if looks {
+            self.link.look(&self.settings).await?;
+            if !std::mem::replace(&mut self.settled, true) {
+                k3s::settle(self.paths, &self.node.config, &self.node.name, self.node.address);
             }
-        };
-        let observed = device.dump().await?;
-        wg::owned(interface, &observed, key)?;
-        // A link that was down for a moment has lost it. That there is no IPv6 here was said when the link came up.
-        if let Some(ula) = self.node.ula() {
-            drop(wg::place_ula(interface, ula).await);
         }
         // Without a word from gossip yet, what the device has is as good as anything.
         let Some(members) = &self.members else { return Ok(()) };
-        let announced = self.roster.announced();
-        let moved = |key: &WgKey| self.announced.get(key).is_some_and(|old| announced.get(key) != Some(old));
-        let mut operations = diff(&observed, &self.roster.desired(), &moved, node::now());
-        // A gossip that shows nobody else has just begun: that is no reason to close a tunnel that an agent before this
-        // one opened.
-        operations.retain(|operation| members.len() > 1 || !matches!(operation, Operation::Remove(_)));
-        if !operations.is_empty() {
-            device.apply(&operations).await?;
+        if self.link.follow(&self.roster, members.len() < 2).await? {
             self.pause = SOON;
         }
-        self.announced = announced;
         Ok(())
     }
 
@@ -347,12 +351,8 @@ impl<'a> Agent<'a> {
         let mut document =
             Document::new(&self.local, self.node.ula(), self.interface(), members, &self.roster, &self.targets);
         document.since(&self.since);
-        let observed = match &mut self.device {
-            Some(device) => timeout(PATIENCE, device.dump()).await.ok().and_then(Result::ok),
-            None => None,
-        };
         let sight = wg::sight(self.interface(), self.node.ula()).await;
-        document.observe(mode(self.device.as_ref()), sight, observed.as_ref(), node::now());
+        document.observe(mode(self.link.mode()), sight, self.link.observed(), node::now());
         let (peers, connected) = document.counts();
         let path = self.paths.peers_json();
         let text = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
@@ -391,8 +391,8 @@ impl<'a> Agent<'a> {
 }
 
 /// The device's mode in one word.
-pub fn mode(device: Option<&Device>) -> &'static str {
-    match device.map(Device::mode) {
+pub fn mode(mode: Option<Mode>) -> &'static str {
+    match mode {
         Some(Mode::Kernel) => "kernel",
         Some(Mode::Userspace) => "userspace",
         None => "absent",

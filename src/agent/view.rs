@@ -89,7 +89,7 @@ async fn observe(document: &mut Document, now: u64) -> Result<(), wg::Error> {
             let stuck = |_| wg::Error::Refused("no answer".to_owned(), std::io::ErrorKind::TimedOut.into());
             let observed = observed.map_err(stuck)??;
             let sight = wg::sight(&document.own.interface, document.own.ula).await;
-            document.observe(turn::mode(Some(&device)), sight, Some(&observed), now);
+            document.observe(turn::mode(Some(device.mode())), sight, Some(&observed), now);
             Ok(())
         }
         Err(wg::Error::Absent(name)) => {

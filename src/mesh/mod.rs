@@ -5,6 +5,7 @@ pub mod address;
 pub mod hosts;
 pub mod identity;
 pub mod keyring;
+pub mod known;
 pub mod overlap;
 pub mod peers;
 pub mod record;

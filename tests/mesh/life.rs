@@ -9,7 +9,7 @@ use crate::need;
 use crate::world::{Agent, Node, no_wireguard};
 
 /// A join may be tried again, and a handshake, too.
-const LONG: Duration = Duration::from_secs(40);
+pub const LONG: Duration = Duration::from_secs(40);
 
 /// A process that ends with the test.
 struct Process(Child);
@@ -22,15 +22,16 @@ impl Drop for Process {
 }
 
 /// A node with everything that runs on it.
-struct Life {
-    node: Node,
+pub struct Life {
+    pub node: Node,
     _link: Agent,
     _gossip: Process,
     _agent: Process,
 }
 
 impl Life {
-    fn begin(node: Node, advertise: &str) -> Life {
+    /// Starts all of it, and waits until the agent has seen everything for the first time.
+    pub fn begin(node: Node, advertise: &str) -> Life {
         let file = node.root.join("etc/cluster-os/node.yaml");
         let text = format!("discovery:\n  advertise: {advertise}\nnetworking:\n  interface: {}\n", node.interface);
         fs::write(file, text).expect("node.yaml");
@@ -57,7 +58,13 @@ impl Life {
         fs::read_to_string(self.node.root.join("etc/hosts")).expect("hosts")
     }
 
-    fn said(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+    /// What the agent logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.node.root.join("agent.log")).expect("its log")
+    }
+
+    /// Runs a command of the node; returns its exit code and what it said.
+    pub fn said(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let output = self.node.run(arguments);
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))

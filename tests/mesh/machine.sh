@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The tests of wg0 with a kernel that has WireGuard: under Debian's cloud kernel, in QEMU.
 #
-#   images/appliance/build && tests/mesh/machine.sh
+#   images/appliance/build && tests/mesh/machine.sh [NAME...]     only tests whose names have one of these in them
 #
 # Prints what the tests print, and ends as they do.
 set -euo pipefail
@@ -19,6 +19,7 @@ strip -o "$root/mesh/gossipd" "$bin/gossipd"
 veth=$(find "$built/kernel/lib/modules" -name 'veth.ko*' | head -n 1)
 [ -n "$veth" ] || fail "unable to find the module veth in $built/kernel: it is not there; run images/appliance/build again"
 cp "$veth" "$root/mesh/"
+printf '%s\n' "$@" >"$root/mesh/only"
 cat >"$root/mesh/init" <<'SH'
 #!/bin/busybox sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -27,7 +28,7 @@ mount -t tmpfs tmp /tmp && mount -t tmpfs tmp /var/tmp && mount -t tmpfs run /ru
 insmod /mesh/veth.ko*
 for module in $(sed 's/#.*//' /etc/cluster-os/modules); do modprobe "$module"; done
 # What only a kernel without WireGuard can show, and what needs a tool that is not here, is for the host.
-AGENT=/mesh/node-agent GOSSIPD=/mesh/gossipd /mesh/mesh --test-threads=1 --nocapture --skip without_the_capability --skip without_a_tun_device \
+AGENT=/mesh/node-agent GOSSIPD=/mesh/gossipd /mesh/mesh $(cat /mesh/only) --test-threads=1 --nocapture --skip without_the_capability --skip without_a_tun_device \
     --skip the_process_in_user_space
 echo "ended: $?"
 poweroff -f

@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the rest is for the tests of PID 1")]
 mod kit;
 
+mod heal;
 mod kernel;
 mod life;
 mod network;

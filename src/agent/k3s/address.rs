@@ -1,15 +1,14 @@
 //! The mesh address that k3s was last started with, and k3s when this node has another.
 
 use std::net::Ipv4Addr;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use log::{info, warn};
 
 use crate::agent::config::Config;
 use crate::agent::files::{self, Place};
 use crate::agent::paths::Paths;
+use crate::agent::supervisor;
 use crate::cluster::k3s::relocation::{ETCD, Relocation, relocation, remedy};
 
 /// The address; none if k3s was not started yet.
@@ -39,7 +38,7 @@ pub fn settle(paths: &Paths, config: &Config, name: &str, now: Ipv4Addr) {
     let etcd = paths.resolve(Path::new(ETCD)).exists();
     match relocation(role, told(paths), now, etcd) {
         Relocation::Settled => {}
-        Relocation::Restart { from } => match start_again("initctl") {
+        Relocation::Restart { from } => match supervisor::try_restart("k3s") {
             Ok(()) => info!("this node's mesh address was {from} and is {now}: k3s starts again if it runs"),
             Err(cause) => warn!("unable to restart k3s for the mesh address {now}: {cause}; say 'initctl restart k3s'"),
         },
@@ -50,30 +49,5 @@ pub fn settle(paths: &Paths, config: &Config, name: &str, now: Ipv4Addr) {
                 remedy(&name, now)
             );
         }
-    }
-}
-
-/// Has PID 1 restart the unit k3s if it runs, without waiting for it. `program` is initctl, in systemctl's words, which have this.
-fn start_again(program: &str) -> Result<(), String> {
-    let mut command = Command::new(program);
-    command.arg0("systemctl").args(["try-restart", "--no-block", "k3s.service"]).stdin(Stdio::null());
-    let said = command.output().map_err(|error| format!("{program}: {error}"))?;
-    if said.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&said.stderr);
-    let line = text.lines().last().map_or_else(|| said.status.to_string(), str::to_owned);
-    Err(line)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::start_again;
-
-    #[test]
-    fn what_keeps_it_from_starting_again_is_told() {
-        assert_eq!(start_again("true"), Ok(()));
-        assert_eq!(start_again("false"), Err("exit status: 1".to_owned()));
-        assert_eq!(start_again("no-such"), Err("no-such: No such file or directory (os error 2)".to_owned()));
     }
 }

@@ -2,11 +2,14 @@
 
 use std::io;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::route::RouteAttribute;
+use nix::net::if_::if_indextoname;
 use rtnetlink::MulticastGroup;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use super::error::Error;
 use super::kernel::Kernel;
@@ -80,6 +83,18 @@ impl Device {
         first
     }
 
+    /// Sets the private key, which must be clamped, and the port; what is none stays.
+    pub async fn configure(&self, key: Option<&Zeroizing<[u8; 32]>>, port: Option<u16>) -> Result<(), Error> {
+        let set = match &self.kernel {
+            Some(kernel) => kernel.configure(key, port).await,
+            None => uapi::configure(&uapi::socket(&self.name), key, port).await,
+        };
+        set.map_err(|cause| match (cause.raw_os_error(), port) {
+            (Some(libc::EADDRINUSE), Some(port)) => Error::PortTaken(port),
+            _ => self.failed("setting the key and the port", cause),
+        })
+    }
+
     async fn attempt(&self, operations: &[Operation]) -> io::Result<()> {
         match &self.kernel {
             Some(kernel) => kernel.apply(operations).await,
@@ -107,12 +122,25 @@ pub fn owned(name: &str, observed: &Observed, own: WgKey) -> Result<(), Error> {
 
 /// Tells when the links of this network namespace change.
 pub struct Changes {
-    name: Option<String>,
+    names: Vec<String>,
+    alias: Option<String>,
     messages: Messages,
     task: JoinHandle<()>,
 }
 
-type Messages = futures_util::stream::BoxStream<'static, Option<String>>;
+type Messages = futures_util::stream::BoxStream<'static, Subject>;
+
+/// What a message is about.
+enum Subject {
+    /// A link that came, went or changed: its name and its alias.
+    Link(String, Option<String>),
+    /// The link of this number, which lost an address or a route.
+    Loss(u32),
+    /// Perhaps anything: messages were lost.
+    Any,
+    /// Nothing of interest.
+    Nothing,
+}
 
 impl Drop for Changes {
     fn drop(&mut self) {
@@ -129,28 +157,91 @@ pub async fn changes(name: &str) -> Result<Changes, Error> {
 impl Changes {
     /// A subscription to the changes of the link `name`, or of every link; inside a tokio runtime.
     pub fn listen(name: Option<&str>) -> Result<Changes, Error> {
-        let opened = rtnetlink::new_multicast_connection(&[MulticastGroup::Link]);
-        let (connection, _, messages) =
-            opened.map_err(|cause| Error::refused("listening for changes of links", cause))?;
-        // A message that says nothing of one link (an overrun) may be about any.
-        let messages = messages.map(|(message, _)| match message.payload {
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link)) => {
-                Some(described(&link).name)
-            }
-            _ => None,
-        });
-        Ok(Changes { name: name.map(str::to_owned), messages: messages.boxed(), task: tokio::spawn(connection) })
+        Changes::of(&[MulticastGroup::Link], name)
     }
 
-    /// Waits until the link came, went or changed; false if the subscription has ended. Dropping the future loses
-    /// nothing.
+    /// The same of the link `name`, and when it loses an address or a route.
+    pub fn and_losses(name: &str) -> Result<Changes, Error> {
+        let groups = [
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+            MulticastGroup::Ipv4Route,
+            MulticastGroup::Ipv6Route,
+        ];
+        Changes::of(&groups, Some(name))
+    }
+
+    fn of(groups: &[MulticastGroup], name: Option<&str>) -> Result<Changes, Error> {
+        let opened = rtnetlink::new_multicast_connection(groups);
+        let (connection, _, messages) =
+            opened.map_err(|cause| Error::refused("listening for changes of links", cause))?;
+        let messages = messages.map(|(message, _)| match message.payload {
+            NetlinkPayload::InnerMessage(message) => subject(&message),
+            _ => Subject::Any,
+        });
+        let names = name.map(str::to_owned).into_iter().collect();
+        Ok(Changes { names, alias: None, messages: messages.boxed(), task: tokio::spawn(connection) })
+    }
+
+    /// Waits until the link came, went or changed; false if the subscription has ended. What came together is told once.
+    /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> bool {
-        while let Some(name) = self.messages.next().await {
-            if self.name.is_none() || name.is_none() || name == self.name {
+        while let Some(subject) = self.messages.next().await {
+            if self.concerns(&subject) {
+                while let Some(Some(more)) = self.messages.next().now_or_never() {
+                    self.concerns(&more);
+                }
                 return true;
             }
         }
         false
+    }
+
+    /// Has it tell of the link `name`, too.
+    pub fn also(&mut self, name: &str) {
+        self.names.truncate(1);
+        self.names.push(name.to_owned());
+    }
+
+    /// The alias that the link was last seen with; a link that is gone, the one that it had then.
+    pub fn alias(&self) -> Option<&str> {
+        self.alias.as_deref()
+    }
+
+    fn concerns(&mut self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Link(name, alias) => {
+                if self.names.first() == Some(name) {
+                    self.alias.clone_from(alias);
+                }
+                self.names.is_empty() || self.names.contains(name)
+            }
+            Subject::Loss(index) => {
+                let name = if_indextoname(*index).ok().and_then(|name| name.into_string().ok());
+                name.is_some() && self.names.first() == name.as_ref()
+            }
+            Subject::Any => true,
+            Subject::Nothing => false,
+        }
+    }
+}
+
+fn subject(message: &RouteNetlinkMessage) -> Subject {
+    match message {
+        RouteNetlinkMessage::NewLink(link) | RouteNetlinkMessage::DelLink(link) => {
+            let link = described(link);
+            Subject::Link(link.name, link.alias)
+        }
+        RouteNetlinkMessage::DelAddress(address) => Subject::Loss(address.header.index),
+        RouteNetlinkMessage::DelRoute(route) => {
+            let over = route.attributes.iter().find_map(|attribute| match attribute {
+                RouteAttribute::Oif(index) => Some(*index),
+                _ => None,
+            });
+            over.map_or(Subject::Nothing, Subject::Loss)
+        }
+        _ => Subject::Nothing,
     }
 }
 

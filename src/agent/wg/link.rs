@@ -7,10 +7,15 @@ use futures_util::TryStreamExt;
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage};
-use netlink_packet_route::route::RouteMessage;
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope};
 use netlink_sys::AsyncSocket;
 use rtnetlink::{LinkMessageBuilder, LinkUnspec, LinkWireguard, RouteMessageBuilder};
 use tokio::task::JoinHandle;
+
+use crate::mesh::peers::network;
+
+/// The metric of the routes that the kernel makes with IPv6 addresses (IP6_RT_PRIO_ADDRCONF).
+const KERNEL_METRIC: u32 = 256;
 
 /// A connection to rtnetlink. It lives inside a tokio runtime, in a task of its own.
 pub struct Links {
@@ -92,6 +97,11 @@ impl Links {
         self.change(LinkUnspec::new_with_index(index).up()).await
     }
 
+    /// Takes a link down.
+    pub async fn set_down(&self, index: u32) -> io::Result<()> {
+        self.change(LinkUnspec::new_with_index(index).down()).await
+    }
+
     async fn change(&self, request: LinkMessageBuilder<LinkUnspec>) -> io::Result<()> {
         self.handle.link().change(request.build()).execute().await.map_err(cause)
     }
@@ -109,30 +119,42 @@ impl Links {
         self.handle.address().add(index, IpAddr::V4(address), prefix).replace().execute().await.map_err(cause)
     }
 
-    /// Makes `address` the only IPv4 address of a link. Nothing is sent if it is that already.
-    pub async fn set_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
+    /// Makes `address` the only IPv4 address of a link. Nothing is sent, and false returned, if it is that already.
+    pub async fn set_address(&self, index: u32, address: Ipv4Addr, prefix: u8) -> io::Result<bool> {
         self.set_only(index, AddressFamily::Inet, IpAddr::V4(address), prefix).await
     }
 
-    /// Makes `address` the only IPv6 address of a link, beside that of the link itself. Nothing is sent if it is that
-    /// already.
-    pub async fn set_ula(&self, index: u32, address: Ipv6Addr, prefix: u8) -> io::Result<()> {
+    /// Makes `address` the only IPv6 address of a link, beside that of the link itself. Nothing is sent, and
+    /// false returned, if it is that already.
+    pub async fn set_ula(&self, index: u32, address: Ipv6Addr, prefix: u8) -> io::Result<bool> {
         self.set_only(index, AddressFamily::Inet6, IpAddr::V6(address), prefix).await
     }
 
-    async fn set_only(&self, index: u32, family: AddressFamily, address: IpAddr, prefix: u8) -> io::Result<()> {
-        let mut present = false;
+    async fn set_only(&self, index: u32, family: AddressFamily, address: IpAddr, prefix: u8) -> io::Result<bool> {
+        let (mut present, mut changed) = (false, false);
         for old in self.addresses(index).await?.into_iter().filter(|old| old.header.family == family) {
             match local(&old) {
                 Some(own) if own == address && old.header.prefix_len == prefix => present = true,
                 Some(IpAddr::V6(own)) if own.is_unicast_link_local() => {}
-                _ => self.handle.address().del(old).execute().await.map_err(cause)?,
+                _ => {
+                    changed = true;
+                    self.handle.address().del(old).execute().await.map_err(cause)?;
+                }
             }
         }
         if present {
-            return Ok(());
+            return Ok(changed);
         }
-        self.handle.address().add(index, address, prefix).replace().execute().await.map_err(cause)
+        self.handle.address().add(index, address, prefix).replace().execute().await.map_err(cause)?;
+        Ok(true)
+    }
+
+    /// Takes `address` off a link; one that it does not have is no error.
+    pub async fn remove_address(&self, index: u32, address: IpAddr) -> io::Result<()> {
+        for old in self.addresses(index).await?.into_iter().filter(|old| local(old) == Some(address)) {
+            self.handle.address().del(old).execute().await.map_err(cause)?;
+        }
+        Ok(())
     }
 
     /// Whether the link has `address`.
@@ -158,11 +180,69 @@ impl Links {
         self.handle.route().get(every).execute().try_collect().await.map_err(cause)
     }
 
+    /// The main table's route over the link to the network of its own address `source`; none if there is none.
+    pub async fn route(&self, index: u32, source: IpAddr, prefix: u8) -> io::Result<Option<RouteMessage>> {
+        let Some((network, prefix)) = network(source, prefix) else { return Ok(None) };
+        let every = match network {
+            IpAddr::V4(_) => RouteMessageBuilder::<Ipv4Addr>::new().build(),
+            IpAddr::V6(_) => RouteMessageBuilder::<Ipv6Addr>::new().build(),
+        };
+        let all: Vec<RouteMessage> = self.handle.route().get(every).execute().try_collect().await.map_err(cause)?;
+        Ok(all.into_iter().find(|route| leads(route, index, network, prefix)))
+    }
+
+    /// Takes away a route.
+    pub async fn remove_route(&self, route: RouteMessage) -> io::Result<()> {
+        self.handle.route().del(route).execute().await.map_err(cause)
+    }
+
+    /// Gives a link that is up the route to the network of its own address `source`, which the kernel makes with the address, and
+    /// somebody may have taken away. False if it is there.
+    pub async fn restore_route(&self, index: u32, source: IpAddr, prefix: u8) -> io::Result<bool> {
+        if self.route(index, source, prefix).await?.is_some() {
+            return Ok(false);
+        }
+        let Some((network, prefix)) = network(source, prefix) else { return Ok(false) };
+        let route = match (network, source) {
+            (IpAddr::V4(network), IpAddr::V4(source)) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(network, prefix)
+                .pref_source(source)
+                .scope(RouteScope::Link)
+                .protocol(RouteProtocol::Kernel)
+                .output_interface(index)
+                .build(),
+            (IpAddr::V6(network), _) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(network, prefix)
+                .protocol(RouteProtocol::Kernel)
+                .priority(KERNEL_METRIC)
+                .output_interface(index)
+                .build(),
+            _ => return Ok(false),
+        };
+        match self.handle.route().add(route).execute().await.map_err(cause) {
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+            done => done.map(|()| true),
+        }
+    }
+
     /// Makes `gateway`, reached over the link, the way to everywhere else.
     pub async fn set_default_route(&self, index: u32, gateway: Ipv4Addr) -> io::Result<()> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(gateway).output_interface(index).build();
         self.handle.route().add(route).replace().execute().await.map_err(cause)
     }
+}
+
+/// Whether it is the main table's route to the network over the link.
+fn leads(route: &RouteMessage, index: u32, network: IpAddr, prefix: u8) -> bool {
+    let has = |wanted: &RouteAttribute| route.attributes.contains(wanted);
+    let to = match network {
+        IpAddr::V4(v4) => RouteAddress::Inet(v4),
+        IpAddr::V6(v6) => RouteAddress::Inet6(v6),
+    };
+    route.header.table == RouteHeader::RT_TABLE_MAIN
+        && route.header.destination_prefix_length == prefix
+        && has(&RouteAttribute::Destination(to))
+        && has(&RouteAttribute::Oif(index))
 }
 
 /// The address itself. IPv4 names it `Local` where the far end is another one; IPv6 has no `Local` then.

@@ -8,6 +8,7 @@ mod error;
 mod holdings;
 mod kernel;
 mod link;
+mod repair;
 mod settings;
 mod uapi;
 mod up;
@@ -15,14 +16,15 @@ mod up;
 mod userspace;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 pub use device::{Changes, Device, Mode, changes, owned};
 pub use error::Error;
 pub(super) use holdings::holdings;
 pub use link::{Link, Links};
+pub use repair::repair;
 pub use settings::{Settings, command};
-pub use up::{down, up};
+pub use up::{down, restore, up};
 
 use crate::mesh::ula;
 
@@ -49,16 +51,8 @@ pub async fn sight(name: &str, ula: Option<Ipv6Addr>) -> Sight {
     look().await.unwrap_or_default()
 }
 
-/// Gives the link the IPv6 address where it can have one; the error is why it cannot. Nothing is sent if it has it already.
-pub async fn place_ula(name: &str, ula: Ipv6Addr) -> Result<(), String> {
-    let links = Links::open().map_err(|cause| cause.to_string())?;
-    match links.find(name).await.map_err(|cause| cause.to_string())? {
-        Some(link) => set_ula(&links, &link, ula).await,
-        None => Ok(()),
-    }
-}
-
-async fn set_ula(links: &Links, link: &Link, ula: Ipv6Addr) -> Result<(), String> {
+/// Gives the link the IPv6 address where it can have one; false if it has it already. The error is why it cannot.
+async fn set_ula(links: &Links, link: &Link, ula: Ipv6Addr) -> Result<bool, String> {
     if link.mtu.is_some_and(|mtu| mtu < ula::SMALLEST_MTU) {
         return Err(format!("its packets are smaller than the {} bytes of IPv6", ula::SMALLEST_MTU));
     }
@@ -72,47 +66,74 @@ async fn set_ula(links: &Links, link: &Link, ula: Ipv6Addr) -> Result<(), String
     links.set_ula(link.index, ula, ula::LENGTH).await.map_err(|cause| cause.to_string())
 }
 
-/// Gives the link the address, should this node have moved since it was brought up. Nothing is sent if it has it already.
-pub async fn place(name: &str, address: Ipv4Addr, prefix: u8) -> Result<(), Error> {
-    let refused = |cause| Error::refused(format!("unable to set the address {address}/{prefix}"), cause);
-    let links = Links::open().map_err(refused)?;
-    let link = links.find(name).await.map_err(refused)?.ok_or_else(|| Error::Absent(name.to_owned()))?;
-    links.set_address(link.index, address, prefix).await.map_err(refused)
+/// What [`dress`] found and did.
+struct Dressed {
+    /// The link's number.
+    index: u32,
+    /// What was not so already.
+    changed: Vec<&'static str>,
+    /// Why the link has no IPv6 address, though it is to have one.
+    lacks_ipv6: Option<String>,
 }
 
-/// Mark, addresses and size of the link, then up; the same for both modes. What is so already is not sent. A link without
-/// its IPv6 address is said to be so, and is as good.
-/// Returns the link's number.
-async fn dress(settings: &Settings, links: &Links) -> Result<u32, Error> {
-    let name = &settings.interface;
+/// Mark, addresses, size and routes of the link, which is up then; the same for both modes. What is so already is not sent. A
+/// link without its IPv6 address is as good.
+async fn dress(settings: &Settings, links: &Links) -> Result<Dressed, Error> {
+    let Settings { interface: name, address, prefix, mtu, .. } = settings;
     let asked = |what: &str| {
         let what = what.to_owned();
         move |cause: io::Error| Error::refused(what, cause)
     };
     let link = links.find(name).await.map_err(asked("reading the link"))?.ok_or_else(|| Error::Absent(name.clone()))?;
+    let index = link.index;
+    let mut changed = Vec::new();
     if link.alias.as_deref() != Some(settings.mark().as_str()) {
-        links.set_alias(link.index, &settings.mark()).await.map_err(asked("marking the link"))?;
+        links.set_alias(index, &settings.mark()).await.map_err(asked("marking the link"))?;
+        changed.push("its mark");
     }
-    links
-        .set_address(link.index, settings.address, settings.prefix)
-        .await
-        .map_err(asked(&format!("setting the address {}/{}", settings.address, settings.prefix)))?;
-    if link.mtu != Some(settings.mtu) {
-        links.set_mtu(link.index, settings.mtu).await.map_err(asked(&format!("setting the MTU {}", settings.mtu)))?;
+    let set = links.set_address(index, *address, *prefix).await;
+    if set.map_err(asked(&format!("setting the address {address}/{prefix}")))? {
+        changed.push("its address");
+    }
+    if link.mtu != Some(*mtu) {
+        links.set_mtu(index, *mtu).await.map_err(asked(&format!("setting the MTU {mtu}")))?;
+        changed.push("its MTU");
     }
     if !link.up {
-        links.set_up(link.index).await.map_err(|cause| match cause.raw_os_error() {
+        links.set_up(index).await.map_err(|cause| match cause.raw_os_error() {
             // A WireGuard link binds its port when it comes up.
             Some(libc::EADDRINUSE) => Error::PortTaken(settings.port),
             _ => asked("bringing the link up")(cause),
         })?;
+        changed.push("that it is up");
     }
-    if let Some(ula) = settings.ula {
-        // It has the size of its packets only now.
-        let dressed = Link { mtu: Some(settings.mtu), ..link.clone() };
-        if let Err(cause) = set_ula(links, &dressed, ula).await {
-            log::info!("{name} has no IPv6 address: {cause}; the other nodes are reached by IPv4");
+    // It has the size of its packets only now.
+    let dressed = Link { mtu: Some(*mtu), ..link };
+    let lacks_ipv6 = match settings.ula {
+        Some(ula) => match set_ula(links, &dressed, ula).await {
+            Ok(set) => {
+                changed.extend(set.then_some("its IPv6 address"));
+                None
+            }
+            Err(cause) => Some(cause),
+        },
+        None => None,
+    };
+    let ula = settings.ula.filter(|_| lacks_ipv6.is_none());
+    for (source, length) in [(Some(IpAddr::V4(*address)), *prefix), (ula.map(IpAddr::V6), ula::LENGTH)] {
+        let Some(source) = source else { continue };
+        if links.restore_route(index, source, length).await.map_err(asked("setting the route of the mesh"))? {
+            changed.push("its route");
         }
     }
-    Ok(link.index)
+    Ok(Dressed { index, changed, lacks_ipv6 })
+}
+
+/// Dresses the link that was just made, and says it if it can have no IPv6 address. Returns the link's number.
+async fn dress_anew(settings: &Settings, links: &Links) -> Result<u32, Error> {
+    let dressed = dress(settings, links).await?;
+    if let Some(cause) = dressed.lacks_ipv6 {
+        log::info!("{} has no IPv6 address: {cause}; the other nodes are reached by IPv4", settings.interface);
+    }
+    Ok(dressed.index)
 }

@@ -119,8 +119,8 @@ impl Settings {
         format!("clusteros:{}", self.node_id)
     }
 
-    /// The alias by which `--down` asks the process that serves the link in user space to end.
-    pub(super) fn farewell(&self) -> String {
+    /// The alias by which `--down` says that it takes the link away: the process that serves it in user space ends then.
+    pub(in crate::agent) fn farewell(&self) -> String {
         format!("clusteros:{} down", self.node_id)
     }
 

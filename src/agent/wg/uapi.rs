@@ -49,6 +49,20 @@ pub async fn apply(socket: &Path, operations: &[Operation]) -> io::Result<()> {
     Ok(())
 }
 
+/// Sets the private key, which must be clamped, and the port; what is none stays.
+pub async fn configure(socket: &Path, key: Option<&Zeroizing<[u8; 32]>>, port: Option<u16>) -> io::Result<()> {
+    let mut request = Zeroizing::new("set=1\n".to_owned());
+    if let Some(key) = key {
+        let _ = writeln!(request, "private_key={}", *Zeroizing::new(hex(&**key)));
+    }
+    if let Some(port) = port {
+        let _ = writeln!(request, "listen_port={port}");
+    }
+    request.push('\n');
+    let text = ask(socket, &request).await?;
+    parsed(&text).map(drop)
+}
+
 /// Sends one request and returns the answer, without the empty line at its end.
 async fn ask(socket: &Path, request: &str) -> io::Result<Zeroizing<String>> {
     let exchange = async {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::error::Error;
 use super::kernel::Kernel;
 use super::link::{Link, Links};
-use super::{Settings, changes, dress, uapi};
+use super::{Settings, changes, dress_anew, uapi};
 use crate::agent::{Failure, notify};
 
 /// How long the process in user space may take to end: it stops its tasks within two seconds.
@@ -77,7 +77,23 @@ async fn adopt(settings: &Settings, link: &Link) -> Result<(), Error> {
     Err(Error::Foreign(settings.interface.clone(), described(link)))
 }
 
+/// Makes the kernel's link anew, which somebody deleted.
+pub async fn restore(settings: &Settings) -> Result<(), Error> {
+    let links = Links::open().map_err(|cause| Error::refused("opening a netlink socket", cause))?;
+    let added = links.add_wireguard(&settings.interface).await;
+    added.map_err(|cause| Error::refused("adding the link", cause))?;
+    set_up(settings, &links).await
+}
+
 async fn in_kernel(settings: &Settings, links: &Links) -> Result<(), Error> {
+    set_up(settings, links).await?;
+    log::info!("{} is up: kernel WireGuard, {}/{}", settings.interface, settings.address, settings.prefix);
+    notify::ready("kernel WireGuard");
+    Ok(())
+}
+
+/// Key, port, and everything of the link.
+async fn set_up(settings: &Settings, links: &Links) -> Result<(), Error> {
     let kernel = kernel(settings).await?;
     let observed = kernel.dump().await.map_err(|cause| Error::refused("reading the device", cause))?;
     let key = (observed.public_key != Some(settings.public_key())).then(|| settings.clamped());
@@ -88,10 +104,7 @@ async fn in_kernel(settings: &Settings, links: &Links) -> Result<(), Error> {
             _ => Error::refused("setting the key and the port", cause),
         })?;
     }
-    dress(settings, links).await?;
-    log::info!("{} is up: kernel WireGuard, {}/{}", settings.interface, settings.address, settings.prefix);
-    notify::ready("kernel WireGuard");
-    Ok(())
+    dress_anew(settings, links).await.map(drop)
 }
 
 async fn kernel(settings: &Settings) -> Result<Kernel, Error> {
@@ -123,6 +136,9 @@ async fn take_down(settings: &Settings, links: &Links) -> Result<(), Error> {
     match link.kind.as_deref() {
         Some("wireguard") => {
             adopt(settings, &link).await?;
+            // Who looks after it knows then that nobody deleted it by hand.
+            let said = links.set_alias(link.index, &settings.farewell()).await;
+            said.map_err(|cause| Error::refused("marking the link", cause))?;
             // A link that still has peers takes 12 ms a peer to delete.
             let cleared = kernel(settings).await?.clear().await;
             cleared.map_err(|cause| Error::refused("clearing the peers", cause))?;

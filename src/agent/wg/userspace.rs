@@ -77,7 +77,7 @@ pub async fn serve(settings: &Settings, asked: bool, links: &Links) -> Result<()
             .await
             .map_err(|error| Error::Refused("making the device".to_owned(), io::Error::other(error)))?;
         configure(&device, settings).await?;
-        let index = super::dress(settings, links).await?;
+        let index = super::dress_anew(settings, links).await?;
         let Settings { interface, address, prefix, .. } = settings;
         if asked {
             log::info!("{interface} is up in user space, as asked: {address}/{prefix}");
