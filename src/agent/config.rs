@@ -2,6 +2,7 @@
 //!
 //! Every key of ClusterOS is accepted, also those that nothing here uses; any other key is an error with its line.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -12,7 +13,7 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use crate::cluster::k3s::configuration::Extra;
-use crate::mesh::Subnet;
+use crate::mesh::{Subnet, record};
 
 /// The port of gossip that ClusterOS uses.
 pub const GOSSIP_PORT: u16 = 7946;
@@ -138,6 +139,9 @@ pub struct Networking {
     /// Whether `/etc/hosts` has `NAME.mesh` for every node; it has unless this is false. Ours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hosts: Option<bool>,
+    /// Where WireGuard may be reached besides, as `address:port`: what a box in between passes on. Ours.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<String>,
     /// Accepted; not used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wifi: Option<Value>,
@@ -151,6 +155,7 @@ impl Default for Networking {
             subnet: Subnet::DEFAULT.to_string(),
             ipv6: None,
             hosts: None,
+            endpoints: Vec::new(),
             wifi: None,
         }
     }
@@ -255,6 +260,11 @@ impl Config {
         check("networking.subnet", self.networking.subnet.parse::<Subnet>().err().map(|cause| cause.to_string()));
         check("networking.listen_port", (self.networking.listen_port == 0).then(|| "0 is no port".to_owned()));
         check("networking.interface", interface(&self.networking.interface).err());
+        for text in &self.networking.endpoints {
+            check("networking.endpoints", endpoint(text).err());
+        }
+        let more = self.networking.endpoints.len() >= record::ENDPOINTS;
+        check("networking.endpoints", more.then(|| format!("more than {}", record::ENDPOINTS - 1)));
         check("discovery.bind_port", (self.discovery.bind_port == 0).then(|| "0 is no port".to_owned()));
         check("discovery.bind_addr", ip(&self.discovery.bind_addr).err());
         check("discovery.advertise", self.discovery.advertise.as_deref().and_then(|text| advertise(text).err()));
@@ -325,6 +335,15 @@ pub fn advertise(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether `text` is an endpoint that others can be told; answers with it.
+pub fn endpoint(text: &str) -> Result<SocketAddr, String> {
+    let endpoint: SocketAddr = text.parse().map_err(|_| format!("{text:?} is no address:port"))?;
+    if endpoint.port() == 0 || matches!(endpoint, SocketAddr::V6(v6) if v6.scope_id() != 0) {
+        return Err(format!("{text} cannot be reached by other nodes"));
+    }
+    advertise(&endpoint.ip().to_string()).map(|()| endpoint)
+}
+
 /// `path: CAUSE` lines as one message.
 pub fn complaint(path: &Path, mistakes: &[String]) -> String {
     format!("unable to use {}: {}; correct it and start the node again", path.display(), mistakes.join("; "))
@@ -371,7 +390,7 @@ mod tests {
     fn every_key_of_clusteros_is_read() {
         let text = "identity:\n  path: /var/lib/cluster-os/identity.json\ndiscovery:\n  bind_addr: 0.0.0.0\n  bind_port: 7946\n  \
                     bootstrap_peers: [\"10.0.0.1:7946\"]\n  node_name: node1\n  encrypt_key: \"\"\nnetworking:\n  interface: wg0\n  \
-                    listen_port: 51820\n  subnet: 10.42.0.0/16\n  ipv6: false\n  wifi:\n    enabled: true\n    ssid: x\nroles:\n  \
+                    listen_port: 51820\n  subnet: 10.42.0.0/16\n  endpoints: [\"203.0.113.7:51820\"]\n  ipv6: false\n  wifi:\n    enabled: true\n    ssid: x\nroles:\n  \
                     enabled: [compute]\n  capabilities:\n    cpu: 4\n    ram: 8GB\n    gpu: false\n    arch: amd64\nlogging:\n  \
                     level: info\n  format: json\n  output: stdout\ncluster:\n  name: home\n  region: eu\n  datacenter: dc1\n  \
                     auth_key: AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n  election_mode: auto\n";
@@ -413,13 +432,17 @@ mod tests {
     fn values_are_checked_each_by_its_key() {
         let text = "discovery:\n  bind_addr: here\n  bind_port: 0\n  advertise: 127.0.0.1\n  node_name: \"my node\"\n  \
                     bootstrap_peers: [\"a:b\", \"host\", \"10.0.0.1:7946\", \"[fd00::1]:7946\"]\nnetworking:\n  interface: a/b\n  \
-                    listen_port: 0\n  subnet: 10.42.1.0/16\ncluster:\n  auth_key: c2hvcnQ=\nidentity:\n  path: here.json\n";
+                    endpoints: [\"0.0.0.0:1\", \"host:1\", \"192.0.2.1:0\"]\n  listen_port: 0\n  subnet: 10.42.1.0/16\ncluster:\n  auth_key: c2hvcnQ=\nidentity:\n  path: here.json\n";
         assert_eq!(
             Config::parse(text).unwrap().mistakes(),
             [
                 "networking.subnet: not an IPv4 network such as 10.42.0.0/16 (with a prefix of 1 to 30 bits, and no host bits set)",
                 "networking.listen_port: 0 is no port",
                 "networking.interface: \"a/b\" is no interface name",
+                "networking.endpoints: 0.0.0.0 cannot be reached by other nodes",
+                "networking.endpoints: \"host:1\" is no address:port",
+                "networking.endpoints: 192.0.2.1:0 cannot be reached by other nodes",
+                "networking.endpoints: more than 2",
                 "discovery.bind_port: 0 is no port",
                 "discovery.bind_addr: \"here\" is no IP address",
                 "discovery.advertise: 127.0.0.1 cannot be reached by other nodes",

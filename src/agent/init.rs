@@ -2,7 +2,7 @@
 //! there. Running it again with the same environment changes nothing. And `node-agent info`.
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use log::{info, warn};
@@ -14,7 +14,7 @@ use super::paths::Paths;
 use super::{Failure, k3s, keyring, say, seeds, serf, underlay};
 use crate::agent::config::Config;
 use crate::agent::environment::Change;
-use crate::mesh::{Identity, Keyring, ula};
+use crate::mesh::{Identity, Keyring, Subnet, ula};
 
 /// Makes identity.json, node.yaml, address.json, the keyring and serf.json.
 pub fn init(paths: &Paths) -> Result<(), Failure> {
@@ -49,6 +49,22 @@ pub(super) fn gossip(paths: &Paths, node: &Node) -> Result<(), Failure> {
         .map_err(|cause| Failure::configuration(format!("unable to make {}: {cause}", path.display())))?;
     files::folder(&path, false).map_err(|error| unwritable(&path, &error))?;
     files::replace(&path, &text, true, Place::Run).map_err(|error| unwritable(&path, &error))
+}
+
+/// Gives the node another address in the mesh, none of `taken`, and makes what says so.
+pub(super) fn relocate(paths: &Paths, node: Node, taken: &[Ipv4Addr]) -> Result<Node, Failure> {
+    let moved = node.moved(paths, taken).map_err(|error| {
+        Failure::internal(format!(
+            "unable to move to another mesh address and keep it in {}: {error}; trying again",
+            paths.address_json().display()
+        ))
+    })?;
+    warn!("another node has this node's mesh address and a smaller id: it is {} from now on", moved.address);
+    // Gossip that starts again must not announce the old address.
+    if let Err(failure) = gossip(paths, &moved) {
+        warn!("{}", failure.text);
+    }
+    Ok(moved)
 }
 
 /// Gives the node other keys of the cluster, and makes what says so.
@@ -191,17 +207,13 @@ fn keep_configuration(paths: &Paths, config: &Config, changes: &[Change]) {
 /// The address to announce. One from the configuration is taken as it is, unless it is of the mesh. Without any, gossip
 /// would not start, or announce one that nobody reaches: a failure that is tried again, for an address may come late.
 fn advertised(node: &Node) -> Result<IpAddr, Failure> {
-    if let Some(address) = node.config.discovery.advertise.as_deref().and_then(|text| text.parse().ok()) {
-        if !node.subnet.contains(address) {
-            return Ok(address);
-        }
+    let configured = node.config.discovery.advertise.as_deref().and_then(|text| text.parse().ok());
+    if let Some(address) = configured.filter(|address| node.subnet.contains(*address)) {
         warn!("unable to announce {address}: it is inside the mesh's own subnet {}; choosing another one", node.subnet);
+    } else if let Some(address) = configured {
+        return Ok(address);
     }
-    let port = node.config.discovery.bind_port;
-    let targets: Vec<SocketAddr> =
-        node.config.discovery.bootstrap_peers.iter().filter_map(|target| socket(target, port)).collect();
-    let found = underlay::announced(&targets, &node.config.networking.interface, node.subnet);
-    let address = found.ok_or_else(|| {
+    let address = reachable(&node.config, node.subnet).ok_or_else(|| {
         Failure::internal(
             "unable to find an address that other nodes can reach: no interface has one yet; trying again, or set \
              NODE_ADVERTISE"
@@ -210,6 +222,15 @@ fn advertised(node: &Node) -> Result<IpAddr, Failure> {
     })?;
     info!("announcing {address} to the other nodes");
     Ok(address)
+}
+
+/// The address at which the others may reach this node; none if no interface has one yet.
+pub(super) fn reachable(config: &Config, subnet: Subnet) -> Option<IpAddr> {
+    let configured = config.discovery.advertise.as_deref().and_then(|text| text.parse().ok());
+    let port = config.discovery.bind_port;
+    let targets = config.discovery.bootstrap_peers.iter().filter_map(|target| socket(target, port));
+    let found = || underlay::announced(&targets.collect::<Vec<_>>(), &config.networking.interface, subnet);
+    configured.filter(|address| !subnet.contains(*address)).or_else(found)
 }
 
 /// `target` as a socket address, if it is one: names are left to gossip.

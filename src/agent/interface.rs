@@ -1,7 +1,5 @@
 //! The mesh's link as `node-agent start` keeps it: looked at now and then, known in between, and brought in line with the roster.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::{info, warn};
@@ -10,9 +8,9 @@ use tokio::time::Instant;
 use super::wg::{self, Device, Mode, Settings};
 use super::{node, supervisor};
 use crate::cluster::Roster;
-use crate::mesh::WgKey;
+use crate::mesh::endpoints::Trials;
 use crate::mesh::known::{displaced, doubtful, perform};
-use crate::mesh::peers::{Observed, Operation, diff};
+use crate::mesh::peers::{OFTEN, Observed, Operation, SELDOM, diff};
 
 /// A link that is gone for this long does not come back by itself: a unit that restarts makes it anew in less.
 const GONE: Duration = Duration::from_secs(2);
@@ -23,8 +21,8 @@ pub struct Interface {
     device: Option<Device>,
     /// What the device holds: as it was seen, and as it was changed since.
     known: Option<Observed>,
-    /// The endpoints that were announced when the device was last brought in line.
-    announced: BTreeMap<WgKey, SocketAddr>,
+    /// What was tried to reach each peer.
+    trials: Trials,
     /// Since when the kernel's link is gone.
     lost: Option<Instant>,
 }
@@ -69,27 +67,34 @@ impl Interface {
 
     /// Makes the roster's peers those of the device, as it is known; true if there was anything to do. `alone`: gossip shows nobody
     /// else, so it has just begun, and that is no reason to close a tunnel that an agent before this one opened.
-    pub async fn follow(&mut self, roster: &Roster, alone: bool) -> Result<bool, wg::Error> {
+    /// `translated`: the addresses of this node are other ones on the way to the others.
+    pub async fn follow(&mut self, roster: &Roster, translated: bool, alone: bool) -> Result<bool, wg::Error> {
         let (Some(device), Some(known)) = (&mut self.device, &mut self.known) else { return Ok(false) };
-        let announced = roster.announced();
-        let moved = |key: &WgKey| self.announced.get(key).is_some_and(|old| announced.get(key) != Some(old));
-        let desired = roster.desired();
+        self.trials.announce(roster.announced());
+        let often = translated || device.mode() == Mode::Userspace;
+        let desired = roster.desired(if often { OFTEN } else { SELDOM });
         let difference = |known: &Observed| {
-            let mut operations = diff(known, &desired, &moved, node::now());
+            let mut trials = self.trials.clone();
+            let mut operations = diff(known, &desired, &mut trials, node::now());
             operations.retain(|operation| !alone || !matches!(operation, Operation::Remove(_)));
-            operations
+            (operations, trials)
         };
-        let mut operations = difference(known);
+        let (mut operations, mut trials) = difference(known);
         if doubtful(known, &operations, node::now()) {
             *known = device.dump().await?;
-            operations = difference(known);
+            (operations, trials) = difference(known);
         }
         if !operations.is_empty() {
             device.apply(&operations).await?;
             perform(known, &operations);
         }
-        self.announced = announced;
+        self.trials = trials;
         Ok(!operations.is_empty())
+    }
+
+    /// Whether there is a peer that is to be tried elsewhere soon.
+    pub fn tries(&self) -> bool {
+        self.trials.pending()
     }
 
     /// Lets go of the device, which failed, or is not there if `absent`; true if it was held.

@@ -1,7 +1,7 @@
 //! This node as its files and its environment make it: configuration, identity, name, address.
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use super::config::{self, Config};
 use super::environment::{self, Change};
 use super::files::{self, Place};
 use super::paths::Paths;
-use super::{keyring, serf};
+use super::{init, keyring, serf};
 use crate::cluster::Local;
 use crate::cluster::k3s::{self, Role};
 use crate::mesh::address::address;
@@ -42,6 +42,8 @@ pub struct Node {
     pub address: Ipv4Addr,
     /// Which attempt at an address that is: 0 unless others had the ones before.
     pub attempt: u32,
+    /// Where its WireGuard may be reached, as it says under its signature.
+    pub endpoints: Vec<SocketAddr>,
     /// The generation of its record.
     pub generation: u64,
     /// The keys of the cluster that it holds.
@@ -81,7 +83,14 @@ impl Node {
         let address = address(identity.node_id(), subnet, attempt);
         let keyring = keyring::read(&paths.keyring())?.unwrap_or_else(|| serf::keyring(&config));
         let made_of = made_of(paths).unwrap_or_else(|| serf::configured(&config));
-        let mut node = Node { name, subnet, address, attempt, generation: 0, keyring, made_of, config, identity };
+        let endpoints = match endpoints(&config, subnet) {
+            // An address may come late, or be away for a moment.
+            found if found.is_empty() => kept.as_ref().map(|kept| kept.endpoints.clone()).unwrap_or_default(),
+            found => found,
+        };
+        let generation = 0;
+        let mut node =
+            Node { name, subnet, address, attempt, endpoints, generation, keyring, made_of, config, identity };
         if let Some(kept) = kept {
             node.generation = kept.generation;
             if node.claim() != kept {
@@ -135,6 +144,7 @@ impl Node {
             attempt: self.attempt,
             address: self.address,
             port: self.config.networking.listen_port,
+            endpoints: self.endpoints.clone(),
             generation: self.generation,
             keys: self.keyring.fingerprints().iter().map(ToString::to_string).collect(),
             configured: self.made_of.clone(),
@@ -171,7 +181,7 @@ impl Node {
             generation: self.generation,
             keys: self.keyring.fingerprints(),
             mtu: None,
-            endpoints: Vec::new(),
+            endpoints: self.endpoints.clone(),
         }
     }
 }
@@ -181,6 +191,18 @@ pub(super) fn made_of(paths: &Paths) -> Option<String> {
     let text = files::read(&paths.address_json()).ok().flatten()?;
     let claim: Claim = serde_json::from_str(&text).ok()?;
     Some(claim.configured).filter(|configured| !configured.is_empty())
+}
+
+/// Where WireGuard may be reached: what the configuration says, none of it in the mesh, and last this host's own address.
+fn endpoints(config: &Config, subnet: Subnet) -> Vec<SocketAddr> {
+    let own = init::reachable(config, subnet).map(|address| SocketAddr::new(address, config.networking.listen_port));
+    let mut all: Vec<SocketAddr> = Vec::new();
+    for at in config.networking.endpoints.iter().filter_map(|text| config::endpoint(text).ok()).chain(own) {
+        if !subnet.contains(at.ip()) && !all.contains(&at) {
+            all.push(at);
+        }
+    }
+    all
 }
 
 /// The configuration: node.yaml if there is one, and over it the environment; and what the environment changed.
@@ -256,6 +278,8 @@ struct Claim {
     attempt: u32,
     address: Ipv4Addr,
     port: u16,
+    #[serde(default)]
+    endpoints: Vec<SocketAddr>,
     generation: u64,
     /// The keys of the cluster that the record names.
     #[serde(default)]

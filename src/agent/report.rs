@@ -11,7 +11,8 @@ use crate::cluster::k3s;
 use crate::cluster::member::claimed_id;
 use crate::cluster::{Local, Member, Roster, Status};
 use crate::mesh::WgKey;
-use crate::mesh::peers::{Observed, STALE};
+use crate::mesh::endpoints::lives;
+use crate::mesh::peers::Observed;
 
 /// The version of the document.
 pub const VERSION: u32 = 1;
@@ -129,7 +130,7 @@ impl Document {
                 node_id: Some(peer.record().node_id.to_string()),
                 address: Some(peer.record().address),
                 ula: Some(peer.ula()),
-                endpoint: Some(peer.endpoint()),
+                endpoint: peer.endpoint(),
                 key: Some(peer.record().key.to_string()),
                 verified: true,
                 k3s: says(&peer.record().name),
@@ -174,7 +175,7 @@ impl Document {
             peer.present = seen.is_some();
             peer.endpoint = seen.and_then(|seen| seen.endpoint).or(peer.endpoint);
             peer.handshake = seen.and_then(|seen| seen.handshake);
-            peer.connected = peer.handshake.is_some_and(|at| now.saturating_sub(at) < STALE);
+            peer.connected = seen.is_some_and(|seen| lives(seen, now));
             (peer.rx, peer.tx) = seen.map_or((0, 0), |seen| (seen.rx, seen.tx));
         }
         for peer in &mut self.peers {

@@ -17,8 +17,9 @@ use super::node::{self, Node};
 use super::paths::Paths;
 use super::report::Document;
 use super::wg::{self, Changes, Mode, Settings};
-use super::{Failure, gossip, hosts, init, k3s, keyring, notify, seeds, serf};
+use super::{Failure, gossip, hosts, init, k3s, keyring, notify, seeds, serf, underlay};
 use crate::cluster::{Local, Member, Roster};
+use crate::mesh::endpoints::TURN;
 use crate::mesh::record::Tags;
 
 /// The first look after a change, and the last of a doubling sequence: a device is looked at often while things happen,
@@ -45,25 +46,9 @@ pub fn start(paths: &Paths) -> Result<(), Failure> {
     let ended = loop {
         match runtime.block_on(run(paths, &mut node)) {
             Ok(None) => break Ok(()),
-            Ok(Some(taken)) => match node.moved(paths, &taken) {
-                Ok(moved) => {
-                    warn!(
-                        "another node has this node's mesh address and a smaller id: it is {} from now on",
-                        moved.address
-                    );
-                    node = moved;
-                    // Gossip that starts again must not announce the old address.
-                    if let Err(failure) = init::gossip(paths, &node) {
-                        warn!("{}", failure.text);
-                    }
-                }
-                Err(error) => {
-                    let path = paths.address_json();
-                    break Err(Failure::internal(format!(
-                        "unable to move to another mesh address and keep it in {}: {error}; trying again",
-                        path.display()
-                    )));
-                }
+            Ok(Some(taken)) => match init::relocate(paths, node, &taken) {
+                Ok(moved) => node = moved,
+                Err(failure) => break Err(failure),
             },
             Err(error) => break Err(failed(error)),
         }
@@ -302,7 +287,11 @@ impl<'a> Agent<'a> {
         self.report(outcome.is_err()).await;
         let now = Instant::now();
         if looks {
-            let longest = if outcome.is_err() { LAST_SEARCH } else { LATE };
+            let longest = match &outcome {
+                Err(_) => LAST_SEARCH,
+                Ok(()) if self.link.tries() => Duration::from_secs(TURN),
+                Ok(()) => LATE,
+            };
             let cost = now - begun;
             self.rested = now + (cost * REST).min(longest);
             self.due = now + (cost * LONG_REST).min(longest).max(self.pause);
@@ -322,7 +311,8 @@ impl<'a> Agent<'a> {
         }
         // Without a word from gossip yet, what the device has is as good as anything.
         let Some(members) = &self.members else { return Ok(()) };
-        if self.link.follow(&self.roster, members.len() < 2).await? {
+        let translated = underlay::is_foreign(&self.local.record.endpoints);
+        if self.link.follow(&self.roster, translated, members.len() < 2).await? {
             self.pause = SOON;
         }
         Ok(())

@@ -24,6 +24,12 @@ pub fn addresses() -> Vec<(String, IpAddr)> {
     .collect()
 }
 
+/// Whether one of `announced` is no address of this host: then something between it and the others translates.
+pub fn is_foreign(announced: &[SocketAddr]) -> bool {
+    let own = addresses();
+    announced.iter().any(|at| !own.iter().any(|(_, address)| *address == at.ip().to_canonical()))
+}
+
 /// The address that a packet to `target` would leave from. Sends nothing.
 pub fn source(target: SocketAddr) -> Option<IpAddr> {
     let any: SocketAddr = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }.parse().ok()?;

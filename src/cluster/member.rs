@@ -5,14 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use x25519_dalek::{PublicKey, StaticSecret};
 
+use crate::mesh::endpoints::Announced;
 use crate::mesh::keyring::{Fingerprint, listed};
 use crate::mesh::peers::{PeerSpec, WgKey};
 use crate::mesh::record::{Flaw, Record, Tags};
 use crate::mesh::{Keyring, NodeId, Psk, Subnet, ula};
-
-/// Seconds between keepalives of every peer: for now always ClusterOS's 25, which keeps a NAT's entry open and makes a
-/// restarted node shake hands by itself.
-pub const KEEPALIVE: u16 = 25;
 
 /// A member as gossip shows it. Nothing in it is proven.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +81,9 @@ pub struct Local {
 pub struct Verified {
     record: Record,
     ula: Ipv6Addr,
-    endpoint: SocketAddr,
+    announced: Announced,
+    /// Why it is not looked for where gossip shows it.
+    astray: Option<Refusal>,
     psk: Psk,
     status: Status,
 }
@@ -100,9 +99,19 @@ impl Verified {
         self.ula
     }
 
-    /// Where its WireGuard listens, as it announces it.
-    pub fn endpoint(&self) -> SocketAddr {
-        self.endpoint
+    /// Where it is looked for first.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        self.announced.first()
+    }
+
+    /// Where its WireGuard may be reached.
+    pub fn announced(&self) -> &Announced {
+        &self.announced
+    }
+
+    /// Why it is not looked for where gossip shows it; none if it is. What it signed holds.
+    pub const fn astray(&self) -> Option<&Refusal> {
+        self.astray.as_ref()
     }
 
     /// What gossip thinks of it.
@@ -117,8 +126,10 @@ impl Verified {
 
     /// Whether it announces the same endpoint, address and key as `other`.
     pub(super) fn says_as(&self, other: &Verified) -> bool {
-        let facts = |peer: &Verified| (peer.endpoint, peer.record.address, peer.record.key);
-        facts(self) == facts(other)
+        self.announced == other.announced
+            && self.astray == other.astray
+            && self.record.address == other.record.address
+            && self.record.key == other.record.key
     }
 
     /// Whether it is the same node with the same WireGuard key as `other`.
@@ -126,13 +137,13 @@ impl Verified {
         self.record.node_id == other.record.node_id && self.record.key == other.record.key
     }
 
-    /// The peer that it is.
-    pub fn peer(&self) -> PeerSpec {
+    /// The peer that it is, with a keepalive of so many seconds.
+    pub fn peer(&self, keepalive: u16) -> PeerSpec {
         PeerSpec {
             key: self.record.key,
-            endpoint: Some(self.endpoint),
+            endpoint: self.endpoint(),
             allowed: vec![(IpAddr::V4(self.record.address), 32), (IpAddr::V6(self.ula), 128)],
-            keepalive: KEEPALIVE,
+            keepalive,
             psk: self.psk.clone(),
         }
     }
@@ -240,22 +251,33 @@ pub fn verify(member: &Member, local: &Local) -> Result<Verified, Refusal> {
         let kept = own.node_id < record.node_id;
         return Err(Refusal::OwnAddress { address: record.address, kept });
     }
-    let addr = member.addr.to_canonical();
-    for addr in record.endpoints.iter().map(|endpoint| endpoint.ip().to_canonical()).chain([addr]) {
-        if local.subnet.contains(addr) {
-            return Err(Refusal::Loop(addr));
-        }
-        if addr.is_unspecified() || addr.is_multicast() {
-            return Err(Refusal::Unreachable(addr));
-        }
-    }
+    let signed = record.endpoints.iter().map(|at| Ok(SocketAddr::new(place(at.ip(), local.subnet)?, at.port())));
+    let signed: Vec<SocketAddr> = signed.collect::<Result<_, Refusal>>()?;
+    // Gossip's own address is not signed: one that is of no use costs a node that says where it is nothing.
+    let (shown, astray) = match place(member.addr, local.subnet) {
+        Ok(address) => (Some(SocketAddr::new(address, record.port)), None),
+        Err(refusal) if signed.is_empty() => return Err(refusal),
+        Err(refusal) => (None, Some(refusal)),
+    };
     // Never without one: a peer that has another idea of it could not be told from somebody who has none.
     let Some(psk) = local.keyring.pair(own, &record) else {
         return Err(Refusal::NoCommonKey(record.keys));
     };
-    let endpoint = SocketAddr::new(addr, record.port);
+    let announced = Announced { signed, shown };
     let ula = ula::address(&record.node_id, local.subnet);
-    Ok(Verified { record, ula, endpoint, psk, status: member.status })
+    Ok(Verified { record, ula, announced, astray, psk, status: member.status })
+}
+
+/// `address` as packets to it have it; an error if none could be sent there, or only through the mesh itself.
+fn place(address: IpAddr, subnet: Subnet) -> Result<IpAddr, Refusal> {
+    let address = address.to_canonical();
+    if subnet.contains(address) {
+        Err(Refusal::Loop(address))
+    } else if address.is_unspecified() || address.is_multicast() {
+        Err(Refusal::Unreachable(address))
+    } else {
+        Ok(address)
+    }
 }
 
 /// The id that the member claims, unproven; for the eyes of a person.
@@ -316,7 +338,7 @@ pub(crate) mod tests {
     fn a_good_member_becomes_the_peer_it_says_it_is() {
         let other = identity(2);
         let verified = verify(&member(&record(&other, "node2"), &other), &local()).unwrap();
-        let peer = verified.peer();
+        let peer = verified.peer(25);
         assert_eq!(peer.key, other.wireguard_key());
         assert_eq!(peer.endpoint.unwrap().to_string(), "172.30.0.9:51820");
         let ula = crate::mesh::ula::address(other.node_id(), Subnet::DEFAULT);
@@ -385,6 +407,15 @@ pub(crate) mod tests {
         let mut many = record(&other, "node2");
         many.endpoints = ["192.0.2.1:51820", "[::ffff:10.42.0.1]:51820"].map(|at| at.parse().unwrap()).to_vec();
         assert_eq!(verify(&member(&many, &other), &local()), Err(Refusal::Loop("10.42.0.1".parse().unwrap())));
+        // Gossip's own address is anybody's word, and does not drive out who says where it is.
+        let mut told = record(&other, "node2");
+        told.endpoints = vec!["192.0.2.1:51820".parse().unwrap()];
+        let mut told = member(&told, &other);
+        for shown in ["10.42.0.1", "0.0.0.0", "::ffff:10.42.0.1"] {
+            told.addr = shown.parse().unwrap();
+            let announced = verify(&told, &local()).unwrap().announced().clone();
+            assert_eq!((announced.signed.len(), announced.shown), (1, None), "{shown}");
+        }
         many.endpoints = vec!["[ff02::1]:51820".parse().unwrap()];
         assert_eq!(verify(&member(&many, &other), &local()), Err(Refusal::Unreachable("ff02::1".parse().unwrap())));
     }

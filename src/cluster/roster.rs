@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 
 use super::member::{Local, Member, Refusal, Status, Verified, verify};
+use crate::mesh::endpoints::Announced;
 use crate::mesh::peers::{PeerSpec, WgKey};
 use crate::mesh::record::Flaw;
 use crate::mesh::{Keyring, NodeId, Record};
@@ -53,7 +54,8 @@ impl Delta {
     pub const fn is_warning(&self) -> bool {
         match self {
             Delta::Refused(..) | Delta::Doubted(..) | Delta::Replaced(..) => true,
-            Delta::CameIn(_) | Delta::Changed(_) | Delta::Failed(_) | Delta::Returned(_) | Delta::Left(_) => false,
+            Delta::CameIn(peer) | Delta::Changed(peer) => peer.astray().is_some(),
+            Delta::Failed(_) | Delta::Returned(_) | Delta::Left(_) => false,
         }
     }
 }
@@ -93,7 +95,15 @@ struct Facts<'a>(&'a Verified);
 impl Display for Facts<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let record = self.0.record();
-        write!(f, "node id {}, {}, endpoint {}", record.node_id, record.address, self.0.endpoint())
+        write!(f, "node id {}, {}, endpoint ", record.node_id, record.address)?;
+        let announced = self.0.announced();
+        let shown = announced.shown.filter(|shown| !announced.signed.contains(shown));
+        let places: Vec<String> = announced.signed.iter().chain(&shown).map(ToString::to_string).collect();
+        f.write_str(&places.join(" or "))?;
+        match self.0.astray() {
+            Some(refusal) => write!(f, "; what gossip says of it is not believed: {refusal}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -192,14 +202,15 @@ impl Roster {
         })
     }
 
-    /// The peers that the WireGuard device should have: the verified members and nobody else.
-    pub fn desired(&self) -> Vec<PeerSpec> {
-        self.verified.values().map(Verified::peer).collect()
+    /// The peers that the WireGuard device should have: the verified members and nobody else, with a keepalive of so many
+    /// seconds.
+    pub fn desired(&self, keepalive: u16) -> Vec<PeerSpec> {
+        self.verified.values().map(|peer| peer.peer(keepalive)).collect()
     }
 
-    /// Where each peer says that its WireGuard listens.
-    pub fn announced(&self) -> BTreeMap<WgKey, SocketAddr> {
-        self.verified.values().map(|peer| (peer.record().key, peer.endpoint())).collect()
+    /// Where each peer may be reached.
+    pub fn announced(&self) -> impl Iterator<Item = (WgKey, Announced)> {
+        self.verified.values().map(|peer| (peer.record().key, peer.announced().clone()))
     }
 
     /// The peers that gossip does not show any more, or only with a record that does not hold; but not for long.
@@ -303,6 +314,7 @@ mod tests {
     use super::{Delta, Roster};
     use crate::cluster::{Local, Member, Refusal, Status};
     use crate::mesh::Identity;
+    use crate::mesh::endpoints::Announced;
 
     fn joined(seed: u8, name: &str) -> Member {
         let identity = identity(seed);
@@ -333,7 +345,7 @@ mod tests {
             )]
         );
         assert_eq!(roster.update(&members, 0), []);
-        assert_eq!(roster.desired().len(), 1);
+        assert_eq!(roster.desired(25).len(), 1);
     }
 
     #[test]
@@ -343,14 +355,14 @@ mod tests {
         roster.update(&members, 0);
         members[0].status = Status::Failed;
         assert_eq!(roster.update(&members, 0), [Delta::Failed("node2".to_owned())]);
-        assert_eq!(roster.desired().len(), 1);
+        assert_eq!(roster.desired(25).len(), 1);
         members[0].status = Status::Alive;
         assert_eq!(roster.update(&members, 0), [Delta::Returned("node2".to_owned())]);
         members[0].status = Status::Leaving;
         assert_eq!(roster.update(&members, 0), []);
         members[0].status = Status::Left;
         assert_eq!(roster.update(&members, 0), [Delta::Left("node2".to_owned())]);
-        assert_eq!(roster.desired(), []);
+        assert_eq!(roster.desired(25), []);
         members[0].status = Status::Alive;
         assert!(matches!(roster.update(&members, 0)[..], [Delta::CameIn(_)]));
     }
@@ -361,12 +373,12 @@ mod tests {
         let members = [joined(1, "node1"), joined(2, "node2")];
         roster.update(&members, 0);
         assert_eq!(roster.update(&members[..1], 100), []);
-        assert_eq!((roster.desired().len(), roster.verified().next().unwrap().status()), (1, Status::Unknown));
+        assert_eq!((roster.desired(25).len(), roster.verified().next().unwrap().status()), (1, Status::Unknown));
         assert_eq!(roster.update(&members, 200), []);
         assert_eq!(roster.update(&members[..1], 300), []);
         assert_eq!(roster.update(&members[..1], 300 + super::GRACE - 1), []);
         assert_eq!(roster.update(&members[..1], 300 + super::GRACE), [Delta::Left("node2".to_owned())]);
-        assert_eq!(roster.desired(), []);
+        assert_eq!(roster.desired(25), []);
     }
 
     #[test]
@@ -497,7 +509,31 @@ mod tests {
         roster.update(&members, 0);
         members[0].addr = "172.30.0.77".parse().unwrap();
         assert!(matches!(roster.update(&members, 0)[..], [Delta::Changed(_)]));
-        assert_eq!(roster.announced().values().next().unwrap().to_string(), "172.30.0.77:51820");
+        let (_, announced) = roster.announced().next().unwrap();
+        assert_eq!(announced, Announced { signed: Vec::new(), shown: "172.30.0.77:51820".parse().ok() });
+    }
+
+    #[test]
+    fn gossip_drives_nobody_out_who_says_where_it_is() {
+        let mut roster = Roster::new(local());
+        let other = identity(2);
+        let mut told = record(&other, "node2");
+        told.endpoints = vec!["192.0.2.1:51820".parse().unwrap()];
+        let mut members = [member(&told, &other)];
+        roster.update(&members, 0);
+        members[0].addr = "10.42.0.9".parse().unwrap();
+        let deltas = roster.update(&members, 0);
+        assert!(deltas[0].is_warning());
+        assert_eq!(
+            deltas[0].to_string(),
+            format!(
+                "node node2 announces a change: node id {}, {}, endpoint 192.0.2.1:51820; what gossip says of it is not \
+                 believed: its endpoint 10.42.0.9 is inside the mesh, which cannot carry itself",
+                other.node_id(),
+                told.address
+            )
+        );
+        assert_eq!(roster.update(&members, 0), []);
     }
 
     #[test]
@@ -540,7 +576,7 @@ mod tests {
         assert_eq!(roster.update(std::slice::from_ref(&bad), 300 + super::GRACE - 1), []);
         let deltas = roster.update(std::slice::from_ref(&bad), 300 + super::GRACE);
         assert!(matches!(deltas[..], [Delta::Refused(..)]), "{deltas:?}");
-        assert_eq!(roster.desired(), []);
+        assert_eq!(roster.desired(25), []);
         assert_eq!(roster.update(&[bad], 300 + super::GRACE), []);
         // Who leaves is let go at once, whatever it says last.
         roster.update(std::slice::from_ref(&good), 1000);

@@ -6,14 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::peers::{Observed, ObservedPeer, Operation, PeerSpec, STALE, WgKey};
+use super::endpoints::lives;
+use super::peers::{Observed, ObservedPeer, Operation, PeerSpec, WgKey};
 
 /// Makes of a device that was seen what it is after `operations`.
 pub fn perform(observed: &mut Observed, operations: &[Operation]) {
     let mut moved: BTreeMap<(IpAddr, u8), WgKey> = BTreeMap::new();
     let mut gone = BTreeSet::new();
     let mut new: BTreeMap<WgKey, &PeerSpec> = BTreeMap::new();
-    let mut updates: BTreeMap<WgKey, &Operation> = BTreeMap::new();
+    let mut updates: BTreeMap<WgKey, Vec<&Operation>> = BTreeMap::new();
     for operation in operations {
         let allowed = match operation {
             Operation::Remove(key) => {
@@ -25,7 +26,7 @@ pub fn perform(observed: &mut Observed, operations: &[Operation]) {
                 Some(&spec.allowed)
             }
             Operation::Update { key, allowed, .. } => {
-                updates.insert(*key, operation);
+                updates.entry(*key).or_default().push(operation);
                 allowed.as_ref()
             }
         };
@@ -35,7 +36,8 @@ pub fn perform(observed: &mut Observed, operations: &[Operation]) {
     for peer in &mut observed.peers {
         // A network has one owner: who is given it last.
         peer.allowed.retain(|network| moved.get(network).is_none_or(|key| *key == peer.key));
-        if let Some(Operation::Update { endpoint, allowed, keepalive, psk, .. }) = updates.get(&peer.key) {
+        for operation in updates.get(&peer.key).into_iter().flatten() {
+            let Operation::Update { endpoint, allowed, keepalive, psk, .. } = operation else { continue };
             peer.endpoint = endpoint.or(peer.endpoint);
             peer.keepalive = keepalive.unwrap_or(peer.keepalive);
             if let Some(allowed) = allowed {
@@ -59,7 +61,7 @@ fn made(spec: &PeerSpec) -> ObservedPeer {
 pub fn doubtful(observed: &Observed, operations: &[Operation], now: u64) -> bool {
     let silent = |key: &WgKey| {
         let peer = observed.peers.iter().find(|peer| peer.key == *key);
-        peer.is_some_and(|peer| peer.handshake.is_some_and(|at| at.abs_diff(now) > STALE))
+        peer.is_some_and(|peer| !lives(peer, now))
     };
     let removed: BTreeSet<&WgKey> = operations
         .iter()
@@ -94,6 +96,7 @@ pub fn displaced(before: &Observed, after: &Observed) -> Vec<Operation> {
 #[cfg(test)]
 mod tests {
     use super::{displaced, doubtful, perform};
+    use crate::mesh::endpoints::Trials;
     use crate::mesh::keyring::Psk;
     use crate::mesh::peers::{Observed, ObservedPeer, Operation, PeerSpec, WgKey, diff};
 
@@ -131,10 +134,10 @@ mod tests {
             spec(3, "192.0.2.3:1", &["10.42.0.1"]),
         ];
         for _ in 0..2 {
-            let operations = diff(&held, &wish, &|_| true, NOW);
+            let operations = diff(&held, &wish, &mut Trials::default(), NOW);
             assert_ne!(operations, []);
             perform(&mut held, &operations);
-            assert_eq!(diff(&held, &wish, &|_| true, NOW), [], "{held:?}");
+            assert_eq!(diff(&held, &wish, &mut Trials::default(), NOW), [], "{held:?}");
             wish = vec![spec(2, "192.0.2.2:1", &["10.42.0.1"]), spec(1, "192.0.2.9:1", &["10.42.0.9"])];
         }
         let kept = held.peers.iter().find(|peer| peer.key == WgKey([1; 32])).expect("it stayed");
@@ -155,7 +158,7 @@ mod tests {
         let held = |handshake| device(vec![seen(&one, handshake, 7)]);
         let moved = [to(1, "192.0.2.9:1")];
         assert!(!doubtful(&held(Some(NOW - 100)), &moved, NOW));
-        assert!(!doubtful(&held(None), &moved, NOW));
+        assert!(doubtful(&held(None), &moved, NOW));
         assert!(doubtful(&held(Some(NOW - 181)), &moved, NOW));
         let anew = [Operation::Remove(one.key), Operation::Add(one.clone())];
         assert!(doubtful(&held(Some(NOW - 181)), &anew, NOW));

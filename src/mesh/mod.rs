@@ -2,6 +2,7 @@
 //! WireGuard device should have. Pure; knows nothing of gossip.
 
 pub mod address;
+pub mod endpoints;
 pub mod hosts;
 pub mod identity;
 pub mod keyring;

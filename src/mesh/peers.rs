@@ -11,11 +11,15 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::endpoints::Trials;
 use super::keyring::Psk;
 
-/// A session is dead this many seconds after its last handshake (WireGuard's Reject-After-Time): until then the
-/// endpoint on the device is where the peer was last heard, which is better knowledge than what it announced.
-pub const STALE: u64 = 180;
+/// Seconds between keepalives where there is address translation on the way: most boxes forget after 30.
+pub const OFTEN: u16 = 25;
+
+/// Seconds between keepalives elsewhere. The third falls into the seconds from 165 to 180 in which the kernel makes the next session of one
+/// that only keepalives used: so there always is one, its age says who is connected, and a node that moved is followed.
+pub const SELDOM: u16 = 58;
 
 /// A WireGuard public key. Shown and read as base64.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,19 +139,13 @@ impl Operation {
 
 /// Returns what must be done for `observed` to become `desired`: removals first, then updates, then additions.
 ///
-/// `announced_changed` says whether the endpoint that this peer announces is a new one since it was last asked; that,
-/// no endpoint at all, or a session that is dead by `now_unix` (seconds since 1970) are the only reasons to write one.
-/// A peer that announces anew while its session is dead is removed and added: a node whose clock went back is
-/// otherwise refused until its clock has passed the time of its last handshake.
+/// Endpoints are what `trials` chooses at `now_unix`, in seconds since 1970: never one over that of a session that lives. A
+/// peer that is heard at none of the places that it announces is behind address translation, and gets keepalives
+/// [`OFTEN`]. A new endpoint goes with the keepalive off and on again: that makes WireGuard try it now.
 ///
 /// The own key, the zero key, a key that comes again and a prefix that is too long are left out. An address that two
 /// peers claim is the first one's, so that the same wish gives the same device whatever the device's history.
-pub fn diff(
-    observed: &Observed,
-    desired: &[PeerSpec],
-    announced_changed: &dyn Fn(&WgKey) -> bool,
-    now_unix: u64,
-) -> Vec<Operation> {
+pub fn diff(observed: &Observed, desired: &[PeerSpec], trials: &mut Trials, now_unix: u64) -> Vec<Operation> {
     let wanted = settled(observed.public_key, desired);
     let keys: BTreeSet<WgKey> = wanted.iter().map(|spec| spec.key).collect();
     let seen: BTreeMap<WgKey, &ObservedPeer> = observed.peers.iter().map(|peer| (peer.key, peer)).collect();
@@ -161,23 +159,21 @@ pub fn diff(
             additions.push(Operation::Add(spec));
             continue;
         };
-        let changed = announced_changed(&spec.key);
-        let stale = peer.handshake.is_some_and(|at| at.abs_diff(now_unix) > STALE);
-        if changed && stale {
-            removals.push(Operation::Remove(spec.key));
-            additions.push(Operation::Add(spec));
-            continue;
-        }
-        let silent = stale || peer.handshake.is_none();
-        let endpoint =
-            spec.endpoint.filter(|wish| peer.endpoint != Some(*wish) && (peer.endpoint.is_none() || silent || changed));
+        let endpoint = trials.choose(peer, spec.endpoint, now_unix);
+        let often = spec.keepalive != 0 && trials.translated(peer, now_unix);
+        let wish = if often { spec.keepalive.min(OFTEN) } else { spec.keepalive };
         let has: BTreeSet<(IpAddr, u8)> =
             peer.allowed.iter().filter_map(|(address, prefix)| network(*address, *prefix)).collect();
         let allowed = (!spec.allowed.iter().copied().eq(has)).then_some(spec.allowed);
-        let keepalive = (spec.keepalive != peer.keepalive).then_some(spec.keepalive);
+        let awake = endpoint.is_some() && wish != 0;
+        let keepalive = if awake { Some(0) } else { (wish != peer.keepalive).then_some(wish) };
         let psk = (spec.psk != peer.psk).then_some(spec.psk);
         if endpoint.is_some() || allowed.is_some() || keepalive.is_some() || psk.is_some() {
             updates.push(Operation::Update { key: spec.key, endpoint, allowed, keepalive, psk });
+        }
+        if awake {
+            let keepalive = Some(wish);
+            updates.push(Operation::Update { key: spec.key, endpoint: None, allowed: None, keepalive, psk: None });
         }
     }
     removals.append(&mut updates);
@@ -223,7 +219,10 @@ pub fn network(address: IpAddr, prefix: u8) -> Option<(IpAddr, u8)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{NotAKey, Observed, ObservedPeer, Operation, PeerSpec, Psk, WgKey, diff, network};
+    use super::{
+        NotAKey, OFTEN, Observed, ObservedPeer, Operation, PeerSpec, Psk, SELDOM, Trials, WgKey, diff, network,
+    };
+    use crate::mesh::endpoints::Announced;
     use std::net::{IpAddr, SocketAddr};
 
     const NOW: u64 = 1_800_000_000;
@@ -267,7 +266,7 @@ mod tests {
     }
 
     fn steady(observed: &Observed, desired: &[PeerSpec]) -> Vec<Operation> {
-        diff(observed, desired, &|_| false, NOW)
+        diff(observed, desired, &mut Trials::default(), NOW)
     }
 
     fn update(n: u8) -> Operation {
@@ -370,31 +369,41 @@ mod tests {
     #[test]
     fn an_endpoint_is_never_taken_away() {
         let wish = [PeerSpec { endpoint: None, ..spec(1, "192.0.2.1:1", &["10.42.0.1/32"]) }];
-        assert_eq!(diff(&device(vec![peer(1, "192.0.2.1:1", &["10.42.0.1/32"])]), &wish, &|_| true, NOW), []);
+        assert_eq!(steady(&device(vec![peer(1, "192.0.2.1:1", &["10.42.0.1/32"])]), &wish), []);
     }
 
     #[test]
-    fn an_announced_move_is_followed_at_once() {
-        let observed = device(vec![peer(1, "192.0.2.1:51820", &["10.42.0.1/32"])]);
-        let wish = [spec(1, "192.0.2.9:51820", &["10.42.0.1/32"])];
-        assert_eq!(diff(&observed, &wish, &|_| true, NOW), [with_endpoint(update(1), "192.0.2.9:51820")]);
+    fn an_announced_move_is_followed_once_the_session_is_dead_and_tried_at_once() {
+        let mut moved = peer(1, "192.0.2.1:51820", &["10.42.0.1/32"]);
+        moved.keepalive = 25;
+        let wish = [PeerSpec { keepalive: 25, ..spec(1, "192.0.2.9:51820", &["10.42.0.1/32"]) }];
+        assert_eq!(steady(&device(vec![moved.clone()]), &wish), []);
+        moved.handshake = Some(NOW - 181);
+        let step = |endpoint: Option<&str>, keepalive: u16| Operation::Update {
+            key: key(1),
+            endpoint: endpoint.map(at),
+            allowed: None,
+            keepalive: Some(keepalive),
+            psk: None,
+        };
+        assert_eq!(steady(&device(vec![moved]), &wish), [step(Some("192.0.2.9:51820"), 0), step(None, 25)]);
     }
 
     #[test]
-    fn a_dead_peer_that_announces_anew_is_made_anew() {
-        let mut dead = peer(1, "192.0.2.1:51820", &["10.42.0.1/32"]);
-        dead.handshake = Some(NOW - 3600);
-        let wish = [spec(1, "192.0.2.1:51820", &["10.42.0.1/32"])];
-        let expected = [Operation::Remove(key(1)), Operation::Add(wish[0].clone())];
-        assert_eq!(diff(&device(vec![dead]), &wish, &|_| true, NOW), expected);
-    }
-
-    #[test]
-    fn a_peer_that_was_never_heard_is_not_made_anew() {
-        let mut young = peer(1, "192.0.2.1:51820", &["10.42.0.1/32"]);
-        young.handshake = None;
-        let wish = [spec(1, "192.0.2.1:51820", &["10.42.0.1/32"])];
-        assert_eq!(diff(&device(vec![young]), &wish, &|_| true, NOW), []);
+    fn who_is_heard_where_it_says_that_it_is_not_gets_keepalives_often() {
+        let wish = [PeerSpec { keepalive: SELDOM, ..spec(1, "192.0.2.1:51820", &["10.42.0.1/32"]) }];
+        let announced = Announced { signed: vec![at("192.0.2.1:51820")], shown: Some(at("192.0.2.2:51820")) };
+        let keepalive = |endpoint: &str| {
+            let mut trials = Trials::default();
+            trials.announce([(key(1), announced.clone())]);
+            let mut peer = peer(1, endpoint, &["10.42.0.1/32"]);
+            peer.keepalive = SELDOM;
+            diff(&device(vec![peer]), &wish, &mut trials, NOW)
+        };
+        assert_eq!(keepalive("192.0.2.1:51820"), []);
+        assert_eq!(keepalive("192.0.2.2:51820"), []);
+        let often = Operation::Update { key: key(1), endpoint: None, allowed: None, keepalive: Some(OFTEN), psk: None };
+        assert_eq!(keepalive("198.51.100.7:40000"), [often]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const LABEL: &[u8] = b"clusteros-init member record 1\0";
 /// Every tag that a record may have. One that gossip still shows though the record has it no more makes it another record.
 pub const TAGS: [&str; 11] = ["v", "id", "wg", "ip", "port", "gen", "keys", "mtu", "eps", "sig", "mac"];
 
-/// A node names at most so many endpoints beside the one where gossip reaches it.
+/// A node names at most so many endpoints.
 pub const ENDPOINTS: usize = 3;
 
 /// What a node says of itself.
@@ -42,7 +42,7 @@ pub struct Record {
     pub keys: Vec<Fingerprint>,
     /// What its WireGuard interface takes in one packet, in bytes, if it says that.
     pub mtu: Option<u16>,
-    /// Where its WireGuard may be reached besides, at most [`ENDPOINTS`].
+    /// Where its WireGuard may be reached, the best first, at most [`ENDPOINTS`].
     pub endpoints: Vec<SocketAddr>,
 }
 

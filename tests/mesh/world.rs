@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clusteros_init::agent::wg::{self, Device, Links, Settings};
 use clusteros_init::mesh::Psk;
+use clusteros_init::mesh::endpoints::Trials;
 use clusteros_init::mesh::peers::{Observed, Operation, PeerSpec, WgKey, diff};
 use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::{LinkUnspec, LinkVeth};
@@ -220,7 +221,7 @@ impl Node {
     /// Makes `desired` the peers, as `node-agent start` does; returns what there was to do.
     pub fn reconcile(&self, desired: &[PeerSpec]) -> Vec<Operation> {
         self.with_device(async |device| {
-            let operations = diff(&device.dump().await.expect("a dump"), desired, &|_| false, now());
+            let operations = diff(&device.dump().await.expect("a dump"), desired, &mut Trials::default(), now());
             device.apply(&operations).await.expect("applied");
             operations
         })
