@@ -1,5 +1,5 @@
 //! `/var/lib/cluster-os/keyring`: the keys of gossip as Serf keeps them, the primary first. `node-agent init` makes it from the
-//! configured key; from then on gossip keeps it, and `serf keys` on any one node changes it on all.
+//! configured key; from then on gossip keeps it, and `node-agent keys` or `serf keys` on any one node change it on all.
 
 use std::future::pending;
 use std::os::fd::AsFd;

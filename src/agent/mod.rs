@@ -13,6 +13,7 @@ pub mod interface;
 pub mod join;
 pub mod k3s;
 pub mod keyring;
+mod keys;
 pub mod leave;
 pub mod network;
 pub mod node;
@@ -20,6 +21,7 @@ pub mod notify;
 pub mod paths;
 pub mod picture;
 pub mod report;
+mod rotation;
 pub mod rpc;
 pub mod seeds;
 pub mod serf;
@@ -37,6 +39,7 @@ use std::process::ExitCode;
 
 use log::{LevelFilter, error};
 
+use keys::{Origin, Step};
 use paths::Paths;
 use view::View;
 
@@ -72,6 +75,7 @@ impl Failure {
 struct Call {
     command: String,
     targets: Vec<String>,
+    file: Option<PathBuf>,
     paths: Paths,
     json: bool,
     svg: bool,
@@ -118,6 +122,7 @@ fn run(call: &Call) -> Result<(), Failure> {
         "peers" => view::show(&call.paths, View::Peers, call.json),
         "mesh" if call.svg => view::mesh_svg(&call.paths),
         "mesh" => view::mesh_json(&call.paths),
+        "keys" => of_keys(call),
         "join" => join::join(&call.paths, &call.targets),
         "status" if call.check => view::check(&call.paths),
         "status" => view::show(&call.paths, View::Status, call.json),
@@ -134,6 +139,7 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
     let mut call = Call {
         command: String::new(),
         targets: Vec::new(),
+        file: None,
         paths: Paths::new(PathBuf::from("/")),
         json: false,
         svg: false,
@@ -158,9 +164,10 @@ fn read(arguments: impl Iterator<Item = OsString>) -> Result<Call, String> {
             "--userspace" => call.userspace = true,
             "--version" | "-V" => call.command = "version".to_owned(),
             "--help" | "-h" => call.command = "help".to_owned(),
-            option if option.starts_with('-') => return Err(format!("no such option: {option}")),
+            "--file" => call.file = Some(arguments.next().ok_or("--file needs a file")?.into()),
+            option if option.starts_with('-') && option != "-" => return Err(format!("no such option: {option}")),
             _ if call.command.is_empty() => call.command = argument,
-            _ if call.command == "join" => call.targets.push(argument),
+            _ if matches!(call.command.as_str(), "join" | "keys") => call.targets.push(argument),
             extra => return Err(format!("one argument too many: {extra}")),
         }
     }
@@ -177,6 +184,7 @@ fn fits(call: &Call) -> Result<(), String> {
         "k3s" => &["--check", "--json", "--down", "--clear", "--drain", "--uncordon"],
         "wg0" => &["--down", "--userspace"],
         "peers" => &["--json"],
+        "keys" => &["--json", "--file"],
         "mesh" => &["--json", "--svg"],
         "status" => &["--json", "--check"],
         _ => &[],
@@ -190,6 +198,7 @@ fn fits(call: &Call) -> Result<(), String> {
         ("--userspace", call.userspace),
         ("--json", call.json),
         ("--svg", call.svg),
+        ("--file", call.file.is_some()),
     ];
     let given: Vec<&str> = options.into_iter().filter(|(_, given)| *given).map(|(option, _)| option).collect();
     if let Some(option) = given.iter().find(|option| !own.contains(option)) {
@@ -204,8 +213,40 @@ fn fits(call: &Call) -> Result<(), String> {
     match (call.command.as_str(), given.as_slice()) {
         ("mesh", []) => Err("mesh needs --svg or --json".to_owned()),
         ("k3s", ["--json"]) => Err("--json is for --check".to_owned()),
+        ("keys", _) => keys_fit(call),
         ("k3s", ["--check", "--json"]) | (_, [] | [_]) => Ok(()),
         (_, [first, second, ..]) => Err(format!("{first} and {second} do not go together")),
+    }
+}
+
+/// What was asked of the cluster's keys.
+fn keys_fit(call: &Call) -> Result<(), String> {
+    let words: Vec<&str> = call.targets.iter().map(String::as_str).collect();
+    match (words.as_slice(), call.file.is_some()) {
+        (["list" | "rotate"], false)
+        | (["install" | "use" | "remove"], true)
+        | (["install" | "use" | "remove", _], false) => Ok(()),
+        (["list" | "rotate"], true) => Err(format!("keys {} has no option --file", words.join(" "))),
+        (["install" | "use" | "remove"], false) => {
+            Err(format!("keys {} needs a key, '-' to read it from standard input, or --file FILE", words.join(" ")))
+        }
+        // What is too much may be a key.
+        (["list" | "install" | "use" | "remove" | "rotate", ..], _) => {
+            Err("one argument too many after keys".to_owned())
+        }
+        _ => Err("keys needs one of list, install, use, remove, rotate".to_owned()),
+    }
+}
+
+fn of_keys(call: &Call) -> Result<(), Failure> {
+    let words: Vec<&str> = call.targets.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["list"] => keys::list(&call.paths, call.json),
+        [word, rest @ ..] if let Some(step) = Step::of(word) => {
+            let typed = Origin::Typed(rest.first().copied().unwrap_or("-"));
+            keys::change(&call.paths, step, call.file.as_deref().map_or(typed, Origin::File), call.json)
+        }
+        _ => rotation::rotate(&call.paths, call.json),
     }
 }
 
@@ -238,6 +279,10 @@ node-agent: a node's identity, its wg0, and its peers
   node-agent status [--json]  the same, with this node and gossip
   node-agent mesh --svg       the cluster as this node sees it, as a picture; --json: the same as nodes and edges
   node-agent join ADDRESS...  have gossip join through these nodes, now; NODE_JOIN is for every start
+  node-agent keys list        the cluster's keys, by fingerprint, and on how many nodes each is; --json
+  node-agent keys install|use|remove KEY  have every node take a key, use it, drop it; KEY is base64, '-' (standard input), or a
+                              fingerprint; --file FILE in its place
+  node-agent keys rotate      another key for the whole cluster: install, use, remove, each when every node is ready
   node-agent status --check   whether this node is in the mesh, in a line; exit 1 if it is not
   node-agent help | --version
 

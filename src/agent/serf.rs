@@ -59,14 +59,18 @@ pub fn gossip_key(config: &Config) -> Result<Zeroizing<Vec<u8>>, String> {
         .auth_key
         .as_deref()
         .ok_or_else(|| format!("CLUSTER_AUTH_KEY is not set; {}", config::MAKE_A_KEY))?;
-    let key = config::cluster_key(key).map_err(|cause| format!("cluster.auth_key: {cause}"))?;
-    if key.len() == 32 {
-        return Ok(key);
+    Ok(fitting(config::cluster_key(key).map_err(|cause| format!("cluster.auth_key: {cause}"))?))
+}
+
+/// The key of gossip that a key is, or that follows from one which is too long to be one.
+pub fn fitting(key: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
+    if key.len() <= 32 {
+        return key;
     }
     let mut hash = Blake2b::<U32>::new();
     hash.update(b"clusteros-init gossip key 1\0");
     hash.update(&*key);
-    Ok(Zeroizing::new(hash.finalize().to_vec()))
+    Zeroizing::new(hash.finalize().to_vec())
 }
 
 /// The keyring of the configured key alone; empty without one.

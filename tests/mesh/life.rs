@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::kit::wait_until;
+use crate::kit::{kill, wait_until};
 use crate::need;
 use crate::world::{Agent, Node, no_wireguard};
 
@@ -12,7 +12,14 @@ use crate::world::{Agent, Node, no_wireguard};
 pub const LONG: Duration = Duration::from_secs(40);
 
 /// A process that ends with the test.
-struct Process(Child);
+pub struct Process(Child);
+
+impl Process {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        kill(self.0.id().cast_signed(), signal);
+    }
+}
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -21,17 +28,29 @@ impl Drop for Process {
     }
 }
 
+/// Which gossip a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gossip {
+    Ours,
+    Serf,
+}
+
 /// A node with everything that runs on it.
 pub struct Life {
     pub node: Node,
     _link: Agent,
-    _gossip: Process,
+    pub gossip: Process,
     _agent: Process,
 }
 
 impl Life {
     /// Starts all of it, and waits until the agent has seen everything for the first time.
     pub fn begin(node: Node, advertise: &str) -> Life {
+        Life::begin_with(node, advertise, Gossip::Ours)
+    }
+
+    /// The same with this gossip.
+    pub fn begin_with(node: Node, advertise: &str, gossip: Gossip) -> Life {
         let file = node.root.join("etc/cluster-os/node.yaml");
         let text = format!("discovery:\n  advertise: {advertise}\nnetworking:\n  interface: {}\n", node.interface);
         fs::write(file, text).expect("node.yaml");
@@ -43,15 +62,20 @@ impl Life {
             command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
             Process(node.namespace.enter(|| command.spawn().expect("a process")))
         };
-        // A machine that only runs the tests has it elsewhere.
-        let program = std::env::var_os("GOSSIPD").unwrap_or_else(|| env!("CARGO_BIN_EXE_gossipd").into());
-        let mut gossipd = Command::new(program);
-        gossipd.arg(format!("-config-file={}", node.root.join("run/cluster-os/serf.json").display()));
-        let gossip = start(gossipd, "gossip.log");
+        let mut command = match gossip {
+            // A machine that only runs the tests has it elsewhere.
+            Gossip::Ours => {
+                Command::new(std::env::var_os("GOSSIPD").unwrap_or_else(|| env!("CARGO_BIN_EXE_gossipd").into()))
+            }
+            Gossip::Serf => Command::new("serf"),
+        };
+        command.arg("agent");
+        command.arg(format!("-config-file={}", node.root.join("run/cluster-os/serf.json").display()));
+        let gossip = start(command, "gossip.log");
         let agent = start(node.command(&["start"]), "agent.log");
         let peers = node.root.join("run/cluster-os/peers.json");
         wait_until("the agent's first report", LONG, || peers.exists());
-        Life { node, _link: link, _gossip: gossip, _agent: agent }
+        Life { node, _link: link, gossip, _agent: agent }
     }
 
     fn hosts(&self) -> String {

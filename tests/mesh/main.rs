@@ -8,6 +8,7 @@ mod kit;
 
 mod heal;
 mod kernel;
+mod keys;
 mod life;
 mod network;
 mod refusals;

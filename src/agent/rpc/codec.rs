@@ -2,9 +2,11 @@
 //!
 //! Reading is lenient, as Serf's own is: text may be `str` or `bin`, anything may be nil, unknown keys do not matter.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use rmpv::Value;
+use rmpv::{Value, ValueRef};
+use zeroize::Zeroizing;
 
 use crate::cluster::{Member, Status};
 use crate::mesh::record::Tags;
@@ -39,6 +41,18 @@ pub fn encode(command: &str, seq: u64, body: Option<Value>) -> Vec<u8> {
     bytes
 }
 
+/// The bytes of a request whose body is a key in base64. They are all that there is of it here.
+pub fn encode_key(command: &str, seq: u64, key: &str) -> Zeroizing<Vec<u8>> {
+    let head = encode(command, seq, None);
+    // It never grows: what is left behind would not be wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(head.len() + key.len() + 64));
+    bytes.extend(head);
+    let body = ValueRef::Map(vec![("Key".into(), key.into())]);
+    // Writing to memory cannot fail.
+    drop(rmpv::encode::write_value_ref(&mut *bytes, &body));
+    bytes
+}
+
 /// A map of Serf's, by its own order: sorted by key.
 pub fn map<const N: usize>(fields: [(&str, Value); N]) -> Value {
     Value::Map(fields.into_iter().map(|(key, value)| (key.into(), value)).collect())
@@ -64,6 +78,56 @@ pub fn members(body: &Value) -> Vec<Member> {
 /// How many addresses were joined, from the body of an answer.
 pub fn joined(body: &Value) -> u64 {
     get(body, "Num").and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// What the nodes answered to an operation on their keys.
+#[derive(Debug, Default)]
+pub struct KeyAnswer {
+    /// Nodes that were asked.
+    pub nodes: u64,
+    /// Nodes that answered.
+    pub answered: u64,
+    /// Nodes that answered that it could not be done.
+    pub failed: u64,
+    /// What nodes said, by name.
+    pub messages: BTreeMap<String, String>,
+    /// The keys in base64 that were listed, and on how many nodes each is.
+    pub keys: Vec<(Zeroizing<String>, u64)>,
+}
+
+/// What the nodes answered, from the body of an answer. The keys are taken out of it, not copied.
+pub fn keys(body: Value) -> KeyAnswer {
+    let Value::Map(fields) = body else { return KeyAnswer::default() };
+    let mut answer = KeyAnswer::default();
+    for (name, value) in fields {
+        let number = value.as_u64().unwrap_or(0);
+        match (bytes(&name), value) {
+            (Some(b"NumNodes"), _) => answer.nodes = number,
+            (Some(b"NumResp"), _) => answer.answered = number,
+            (Some(b"NumErr"), _) => answer.failed = number,
+            (Some(b"Messages"), Value::Map(pairs)) => {
+                let said = |(node, said): &(Value, Value)| Some((printable(&text(node)?), printable(&text(said)?)));
+                answer.messages = pairs.iter().filter_map(said).collect();
+            }
+            (Some(b"Keys"), Value::Map(pairs)) => {
+                let counted = |(key, count): (Value, Value)| {
+                    let bytes = match key {
+                        Value::String(text) => text.into_bytes(),
+                        Value::Binary(bytes) => bytes,
+                        _ => return None,
+                    };
+                    let key = String::from_utf8(bytes).unwrap_or_else(|error| {
+                        drop(Zeroizing::new(error.into_bytes()));
+                        String::new()
+                    });
+                    Some((Zeroizing::new(key), count.as_u64()?))
+                };
+                answer.keys = pairs.into_iter().filter_map(counted).collect();
+            }
+            _ => {}
+        }
+    }
+    answer
 }
 
 fn member(value: &Value) -> Option<Member> {
@@ -112,7 +176,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::{decode, encode, header, map, members, texts};
+    use super::{decode, encode, encode_key, header, keys, map, members, texts};
     use crate::cluster::Status;
     use crate::mesh::record::Tags;
     use rmpv::Value;
@@ -127,6 +191,9 @@ mod tests {
     const TAGS: &str = include_str!("../../../tests/golden/serf/rpc-tags.txt");
     const STREAM: &str = include_str!("../../../tests/golden/serf/rpc-stream-query-respond-auth.txt");
     const ERRORS: &str = include_str!("../../../tests/golden/serf/rpc-errors.txt");
+    const INSTALL: &str = include_str!("../../../tests/golden/serf/rpc-install-key.txt");
+    const LIST: &str = include_str!("../../../tests/golden/serf/rpc-list-keys.txt");
+    const REMOVE: &str = include_str!("../../../tests/golden/serf/rpc-remove-key-error.txt");
     const JOIN: &str = include_str!("../../../tests/golden/serf/rpc-join.txt");
 
     #[test]
@@ -168,6 +235,27 @@ mod tests {
                 let _ = (header(&value), members(&value));
             }
         }
+    }
+
+    #[test]
+    fn keys_are_asked_for_and_read_as_by_serf() {
+        let short = "dGVzdGtleTE2Ynl0ZXMhIQ==";
+        for (command, text) in [("install-key", INSTALL), ("remove-key", REMOVE)] {
+            assert_eq!(transcript(text, "C>")[2..].concat(), *encode_key(command, 2, short));
+        }
+        assert_eq!(transcript(LIST, "C>")[2..].concat(), encode("list-keys", 2, None));
+        let answer = |text: &str| {
+            let objects = transcript(text, "S<");
+            keys(decode(objects.last().expect("a body")).unwrap().unwrap().0)
+        };
+        let installed = answer(INSTALL);
+        assert_eq!((installed.nodes, installed.answered, installed.failed, installed.keys.len()), (2, 2, 0, 0));
+        let listed: Vec<_> = answer(LIST).keys.into_iter().map(|(key, nodes)| (key.to_string(), nodes)).collect();
+        assert_eq!(listed, [("Vk/hxhubMAAPFe+bEcR5FGmiRas2bpzCs5FfX1eQpTM=".to_owned(), 2)]);
+        let refused = answer(REMOVE);
+        assert_eq!((refused.nodes, refused.answered, refused.failed), (2, 2, 2));
+        assert_eq!(refused.messages["b1"], "Removing the primary key is not allowed");
+        assert_eq!(refused.messages.len(), 2);
     }
 
     #[test]

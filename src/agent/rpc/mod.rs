@@ -10,12 +10,16 @@ use rmpv::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
+use self::codec::KeyAnswer;
 use crate::cluster::Member;
 use crate::mesh::record::Tags;
 
 /// Gossip answers from memory; this is for a machine that is very busy.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A query to every node takes Serf a fifth of a second, sixteen times, and that so often as the number of nodes has digits.
+const KEY_PATIENCE: Duration = Duration::from_secs(60);
 /// A join tries each target for Serf's 10 s.
 const JOIN_PATIENCE: Duration = Duration::from_secs(60);
 /// The events that change the membership.
@@ -72,11 +76,36 @@ enum Subscription {
     Open(u64),
 }
 
+/// What is done with the keys of every node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyOperation {
+    /// A key comes, and is not used yet.
+    Install,
+    /// A key that is there is used from now on.
+    Use,
+    /// A key that is not used goes.
+    Remove,
+    /// Every key is told.
+    List,
+}
+
+impl KeyOperation {
+    const fn command(self) -> &'static str {
+        match self {
+            KeyOperation::Install => "install-key",
+            KeyOperation::Use => "use-key",
+            KeyOperation::Remove => "remove-key",
+            KeyOperation::List => "list-keys",
+        }
+    }
+}
+
 /// A connection after its handshake.
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
-    unread: Vec<u8>,
+    /// Keys may be in it.
+    unread: Zeroizing<Vec<u8>>,
     seq: u64,
     subscription: Subscription,
     /// An event came while an answer was waited for.
@@ -89,7 +118,7 @@ impl Client {
         let stream = timeout(PATIENCE, TcpStream::connect(address)).await.map_err(|_| Error::Timeout)??;
         stream.set_nodelay(true)?;
         let mut client =
-            Client { stream, unread: Vec::new(), seq: 0, subscription: Subscription::None, stirred: false };
+            Client { stream, unread: Zeroizing::default(), seq: 0, subscription: Subscription::None, stirred: false };
         client.ask("handshake", Some(codec::map([("Version", 1.into())])), false, PATIENCE).await?;
         if !password.is_empty() {
             let body = codec::map([("AuthKey", password.into())]);
@@ -128,6 +157,23 @@ impl Client {
         self.ask("join", Some(body), true, JOIN_PATIENCE).await.map(|body| codec::joined(&body))
     }
 
+    /// Has every node do something with its keys, of which `key` is one in base64, and tells what came of it.
+    pub async fn keys(&mut self, operation: KeyOperation, key: &str) -> Result<KeyAnswer, Error> {
+        self.seq += 1;
+        let request = match operation {
+            KeyOperation::List => Zeroizing::new(codec::encode(operation.command(), self.seq, None)),
+            _ => codec::encode_key(operation.command(), self.seq, key),
+        };
+        match self.exchange(&request, true, KEY_PATIENCE).await? {
+            // Without a body it says why; with one that is how many nodes did it, which the body says, too.
+            (error, Value::Nil) => Err(Error::Said(error)),
+            (error, body) => {
+                let answer = codec::keys(body);
+                if answer.nodes == 0 { Err(Error::Said(error)) } else { Ok(answer) }
+            }
+        }
+    }
+
     /// Asks gossip to say to the others that this node leaves, and to end; done when it has said so. For `patience` at most.
     pub async fn leave(&mut self, patience: Duration) -> Result<(), Error> {
         self.ask("leave", None, false, patience).await.map(drop)
@@ -156,14 +202,17 @@ impl Client {
         patience: Duration,
     ) -> Result<Value, Error> {
         self.seq += 1;
-        let request = codec::encode(command, self.seq, body);
+        let (error, body) = self.exchange(&codec::encode(command, self.seq, body), answered, patience).await?;
+        if error.is_empty() { Ok(body) } else { Err(Error::Said(error)) }
+    }
+
+    /// Sends the bytes of a request and waits for its answer: the error, empty if there is none, and the body.
+    async fn exchange(&mut self, request: &[u8], answered: bool, patience: Duration) -> Result<(String, Value), Error> {
         timeout(patience, async {
-            self.stream.write_all(&request).await?;
+            self.stream.write_all(request).await?;
             loop {
                 match self.take(answered)? {
-                    Some((seq, error, body)) if seq == self.seq => {
-                        return if error.is_empty() { Ok(body) } else { Err(Error::Said(error)) };
-                    }
+                    Some((seq, error, body)) if seq == self.seq => return Ok((error, body)),
                     Some(_) => {}
                     None => self.fill().await?,
                 }
@@ -197,7 +246,7 @@ impl Client {
     }
 
     async fn fill(&mut self) -> Result<(), Error> {
-        if self.stream.read_buf(&mut self.unread).await? == 0 {
+        if self.stream.read_buf(&mut *self.unread).await? == 0 {
             return Err(Error::Io(io::ErrorKind::UnexpectedEof.into()));
         }
         Ok(())
