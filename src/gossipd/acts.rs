@@ -1,6 +1,7 @@
 //! What the node asks for, done: sockets, files, scripts, the log; and what signals mean.
 
-use std::io;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::files;
@@ -26,8 +27,7 @@ impl Turn {
     pub(super) fn perform(&mut self, action: Action) {
         match action {
             Action::Send { to, bytes } => {
-                // What is lost is sent again by the protocol, and what has no way is seen as silence.
-                drop(self.outfit.udp.send_to(&bytes, fitting(self.v6, to)));
+                self.send(&bytes, to);
             }
             Action::Connect { link, to } => match Stream::connect(to) {
                 Ok(stream) => drop(self.connections.insert(link, Connection { stream, connecting: true })),
@@ -77,7 +77,15 @@ impl Turn {
     pub(super) fn gone(&mut self, link: Link, error: Option<&io::Error>) {
         self.connections.remove(&link);
         let why = error.map(reason);
-        self.outfit.node.handle(now(), Event::Gone { link, why }, &mut self.outfit.dice);
+        let refused = error.is_some_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+        self.outfit.node.handle(now(), Event::Gone { link, why, refused }, &mut self.outfit.dice);
+    }
+
+    /// Sends a datagram. What is lost is sent again by the protocol, and what has no way is seen as silence.
+    fn send(&mut self, bytes: &[u8], to: SocketAddr) {
+        let (udp, to) = (&self.outfit.udp, fitting(self.v6, to));
+        // What became of an earlier one is said in place of sending this one.
+        let _ = udp.send_to(bytes, to).or_else(|_| udp.send_to(bytes, to));
     }
 
     /// What came of scripts.

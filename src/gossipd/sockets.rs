@@ -1,15 +1,19 @@
 //! The sockets of gossip: one for datagrams, listeners, connections.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSliceMut, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
+use nix::cmsg_space;
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, setsockopt, socket, sockopt};
+use nix::sys::socket::{
+    AddressFamily, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, connect, recvmsg, setsockopt,
+    socket, sockopt,
+};
 
 /// As much may wait to be received, if the kernel allows it; memberlist's number.
 const RECEIVE: usize = 2 << 20;
@@ -26,6 +30,9 @@ pub fn gossip(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
             Ok(socket) => {
                 // What the kernel gives is what there is.
                 setsockopt(&socket, sockopt::RcvBuf, &RECEIVE).unwrap_or_default();
+                // Without them a host that has nothing there is as one that is silent.
+                setsockopt(&socket, sockopt::Ipv4RecvErr, &true).unwrap_or_default();
+                setsockopt(&socket, sockopt::Ipv6RecvErr, &true).unwrap_or_default();
                 socket.set_nonblocking(true)?;
                 listener.set_nonblocking(true)?;
                 return Ok((socket, listener));
@@ -34,6 +41,26 @@ pub fn gossip(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
             Err(_) => {}
         }
     }
+}
+
+/// Where a datagram went whose host says that nothing listens there, of those that nobody asked for yet; `None` of one that went
+/// wrong otherwise. An error if there is none.
+pub fn unheard(socket: &UdpSocket) -> nix::Result<Option<SocketAddr>> {
+    let mut bytes = [0; 1];
+    let mut parts = [IoSliceMut::new(&mut bytes)];
+    let mut space = cmsg_space!(libc::sock_extended_err, libc::sockaddr_in6);
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    let found = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+    let errors = found.cmsgs()?.filter_map(|message| match message {
+        ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error.ee_errno),
+        _ => None,
+    });
+    let refused = errors.map(|errno| Errno::from_raw(errno.cast_signed())).any(|errno| errno == Errno::ECONNREFUSED);
+    let to = found.address.filter(|_| refused).and_then(|to| {
+        let v4 = to.as_sockaddr_in().map(|to| SocketAddr::from(*to));
+        v4.or_else(|| to.as_sockaddr_in6().map(|to| SocketAddr::from(*to)))
+    });
+    Ok(to.map(|to| SocketAddr::new(to.ip().to_canonical(), to.port())))
 }
 
 /// A listener for clients.
@@ -142,6 +169,37 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => (&mut &*stream).write(bytes),
             Stream::Unix(stream) => (&mut &*stream).write(bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+    use nix::errno::Errno;
+
+    use super::{gossip, unheard};
+
+    #[test]
+    fn a_host_that_has_nothing_there_says_so() {
+        let mapped = Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+        for (own, other, to) in [
+            (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), None),
+            (SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Some(mapped)),
+        ] {
+            let Ok((udp, _listener)) = gossip(own) else {
+                eprintln!("skipped: a_host_that_has_nothing_there_says_so: no {own} here");
+                continue;
+            };
+            let free =
+                UdpSocket::bind(other).and_then(|socket| socket.local_addr()).expect("a port that is free again");
+            assert_eq!(unheard(&udp), Err(Errno::EAGAIN), "nothing was sent");
+            let to = to.map_or(free, |ip| SocketAddr::from((ip, free.port())));
+            udp.send_to(b"x", to).expect("it goes out");
+            // On a host's own loopback the answer is there at once.
+            assert_eq!(unheard(&udp), Ok(Some(free)));
+            assert_eq!(unheard(&udp), Err(Errno::EAGAIN), "it is said once");
         }
     }
 }

@@ -14,7 +14,9 @@ use super::journal::Journal;
 use super::resolver::Resolver;
 use super::scripts::{Own, Scripts};
 use super::signals::Signals;
-use super::sockets::{Clients, Stream};
+use super::sockets::{Clients, Stream, unheard};
+use nix::errno::Errno;
+
 use crate::gossip::node::{Event, Link, Node};
 use crate::gossip::rpc::Level;
 use crate::gossip::wire::tags::Tags;
@@ -289,6 +291,13 @@ impl Turn {
     }
 
     fn receive(&mut self) {
+        for _ in 0..BATCH {
+            match unheard(&self.outfit.udp) {
+                Ok(Some(to)) => self.tell(Event::Unheard { to }),
+                Ok(None) | Err(Errno::EINTR) => {}
+                Err(_) => break,
+            }
+        }
         for _ in 0..BATCH {
             match self.outfit.udp.recv_from(&mut self.buffer) {
                 Ok((count, from)) => {

@@ -76,7 +76,8 @@ pub fn nodes(bytes: &[u8]) {
             (2, _) => links.extend(node.accept(now, from(*what / 8))),
             (3, _) => links.extend(node.client(now)),
             (4 | 5, Some(link)) => node.handle(now, Event::Received { link, bytes }, &mut dice),
-            (6, Some(link)) => node.handle(now, Event::Gone { link, why: None }, &mut dice),
+            (6, Some(link)) => node.handle(now, Event::Gone { link, why: None, refused: count % 2 == 1 }, &mut dice),
+            (6, None) => node.handle(now, Event::Unheard { to: from(*what / 8) }, &mut dice),
             (7, Some(link)) => node.handle(now, Event::Connected(link), &mut dice),
             _ => {}
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use clusteros_init::gossip::Dice;
 use clusteros_init::gossip::node::{Event, PEERS, Setup};
 use clusteros_init::gossip::serf::Status;
+use clusteros_init::gossip::wire::message::{Alive, Message, VSN};
 use seeded::Seeded;
 use world::{World, address, keyring, name};
 
@@ -56,6 +57,23 @@ fn a_life_from_join_to_leave_with_and_without_a_key() {
         world.kill(3);
         world.until("the leave is seen", MINUTE, |world| world.all_see(3..4, Status::Left));
     }
+}
+
+#[test]
+fn a_node_that_gossip_alone_found_goes_on_trying_its_seeds() {
+    let mut world = World::new(6);
+    world.start(|_| {});
+    world.kill(0);
+    world.start(|setup| setup.seeds = vec!["10.0.0.0".to_owned()]);
+    let vsn = VSN.to_vec();
+    let news = Alive { incarnation: 1, node: name(9), addr: address(9).ip().into(), port: 7946, meta: Vec::new(), vsn };
+    world.handle(1, Event::Datagram { from: address(9), bytes: &Message::Alive(news).encode() });
+    assert_eq!(world.status(1, 9), Some(Status::Alive));
+    world.run(Duration::from_secs(4));
+    assert_eq!(world.status(1, 9), Some(Status::Alive));
+    // At once, after 0.25, 0.5, 1, ... s.
+    let tries = world.hosts[1].log.iter().filter(|line| line.contains("memberlist: Failed to join 10.0.0.0")).count();
+    assert_eq!(tries, 5);
 }
 
 #[test]

@@ -26,6 +26,7 @@ enum Parcel {
     Answered { end: End },
     Bytes { end: End, bytes: Vec<u8> },
     Closed { end: End, why: Option<String> },
+    Unheard { node: usize, to: SocketAddr },
     Found { node: usize, lookup: u64, found: Result<Vec<SocketAddr>, String> },
 }
 
@@ -195,7 +196,7 @@ impl World {
             }
             if over {
                 self.close(one);
-                self.handle(at, Event::Gone { link: one.1, why: None });
+                self.handle(at, Event::Gone { link: one.1, why: None, refused: false });
             }
         }
         let clients: Vec<_> = self.told.keys().filter(|end| end.0 == at).copied().collect();
@@ -216,11 +217,17 @@ impl World {
         }
     }
 
+    /// The node that is there.
     fn at(&self, address_of: SocketAddr) -> Option<usize> {
+        self.host(address_of).filter(|at| self.hosts[*at].node.is_some())
+    }
+
+    /// The host that is there. One without a node says so.
+    fn host(&self, address_of: SocketAddr) -> Option<usize> {
         let std::net::IpAddr::V4(ip) = address_of.ip() else { return None };
         let [10, 0, high, low] = ip.octets() else { return None };
         let at = usize::from(high) << 8 | usize::from(low);
-        self.hosts.get(at).filter(|host| host.node.is_some() && address_of.port() == 7946).map(|_| at)
+        (at < self.hosts.len() && address_of.port() == 7946).then_some(at)
     }
 
     fn deliver(&mut self, parcel: Parcel) {
@@ -228,6 +235,10 @@ impl World {
             Parcel::Datagram { from, to, bytes } => {
                 if let Some(at) = self.at(to) {
                     self.handle(at, Event::Datagram { from, bytes: &bytes });
+                } else if self.host(to).is_some()
+                    && let Some(at) = self.at(from)
+                {
+                    self.send(Parcel::Unheard { node: at, to });
                 }
             }
             Parcel::Call { from, to } => {
@@ -246,7 +257,11 @@ impl World {
             }
             Parcel::Answered { end } => self.handle(end.0, Event::Connected(end.1)),
             Parcel::Bytes { end, bytes } => self.handle(end.0, Event::Received { link: end.1, bytes: &bytes }),
-            Parcel::Closed { end, why } => self.handle(end.0, Event::Gone { link: end.1, why }),
+            Parcel::Closed { end, why } => {
+                let refused = why.as_deref() == Some("connection refused");
+                self.handle(end.0, Event::Gone { link: end.1, why, refused });
+            }
+            Parcel::Unheard { node, to } => self.handle(node, Event::Unheard { to }),
             Parcel::Found { node, lookup, found } => {
                 self.handle(node, Event::Found { lookup: lookup.into(), found });
             }

@@ -149,7 +149,8 @@ const SCENES: &[Scene] = &[
             Told::new(text, &[("datagrams", datagrams), ("bytes", bytes), ("stream bytes", stream_bytes)])
         },
     },
-    Scene { name: "one is killed", slow: false, play: killed },
+    Scene { name: "one is killed", slow: false, play: |seed, nodes| killed(seed, nodes, false) },
+    Scene { name: "one is cut off for ever", slow: false, play: |seed, nodes| killed(seed, nodes, true) },
     Scene {
         name: "one leaves",
         slow: false,
@@ -182,6 +183,8 @@ const SCENES: &[Scene] = &[
         slow: false,
         play: |seed, nodes| doubt(seed, nodes, 20, if nodes <= SMALL { span(nodes) } else { span(nodes) / 3 }),
     },
+    Scene { name: "one is back, 5 % is lost", slow: false, play: |seed, nodes| doubted(seed, nodes, 5) },
+    Scene { name: "one is back, 20 % is lost", slow: false, play: |seed, nodes| doubted(seed, nodes, 20) },
     Scene {
         name: "cut in two for an hour",
         slow: true,
@@ -202,23 +205,60 @@ fn lives(seed: u64, nodes: usize, life: impl Fn(u64) -> Duration) -> [Duration; 
     [all[all.len() / 2], all[0], all[all.len() - 1]]
 }
 
-fn killed(seed: u64, nodes: usize) -> Told {
-    let all = lives(seed, nodes, |seed| scenes::kill(seed, nodes)[1]);
+fn killed(seed: u64, nodes: usize, host: bool) -> Told {
+    let all = lives(seed, nodes, |seed| scenes::kill(seed, nodes, host)[1]);
     let [median, least, most] = all.map(secs);
     let [middle, first, last] = all.map(|span| span.as_secs_f64());
     let text = format!("all know after {least} to {most}, mostly {median}");
-    Told::new(text, &[("kill", middle), ("kill least", first), ("kill most", last)])
+    let what = if host { "silence" } else { "kill" };
+    let figures = [(what.to_owned(), middle), (format!("{what} least"), first), (format!("{what} most"), last)];
+    Told { text, figures: figures.into() }
 }
 
 fn doubt(seed: u64, nodes: usize, percent: u32, span: Duration) -> Told {
-    let Doubt { failed, incidents, longest } = scenes::lose(seed, nodes, f64::from(percent) / 100.0, span);
-    let text = match failed {
+    let runs = if nodes <= SMALL { many(20) } else { many(5) };
+    let all: Vec<_> = (0..runs)
+        .map(|number| scenes::lose(seed.wrapping_add(number), nodes, f64::from(percent) / 100.0, span))
+        .collect();
+    let mut spans: Vec<_> = all.iter().flat_map(|Doubt { spans, .. }| spans.iter().copied()).collect();
+    spans.sort();
+    let incidents = || all.iter().map(|Doubt { incidents, .. }| *incidents);
+    let (wrong, most) = (incidents().sum::<usize>(), incidents().max().unwrap_or_default());
+    let [median, longest] = [spans.len() / 2, spans.len().wrapping_sub(1)].map(|at| spans.get(at).copied());
+    let [median, longest] = [median, longest].map(Option::unwrap_or_default);
+    let text = match wrong {
         0 => "nobody is believed dead".to_owned(),
-        _ => format!("{incidents} believed dead by {failed}, for {} at most", secs(longest)),
+        _ => format!("{wrong} believed dead by {}, for {}, {} at most", spans.len(), secs(median), secs(longest)),
     };
-    let figures = [("wrong", incidents as f64), ("longest", longest.as_secs_f64()), ("span", span.as_secs_f64())];
+    let figures = [
+        ("wrong", wrong as f64),
+        ("wrong most", most as f64),
+        ("runs", runs as f64),
+        ("median", median.as_secs_f64()),
+        ("longest", longest.as_secs_f64()),
+        ("span", span.as_secs_f64()),
+    ];
     let figures = figures.map(|(name, value)| (format!("{name}, {percent} % lost"), value));
     Told { text, figures: figures.into() }
+}
+
+fn doubted(seed: u64, nodes: usize, percent: u32) -> Told {
+    let runs = (many(2000) / nodes as u64).clamp(1, 200);
+    let mut spans: Vec<_> = (0..runs)
+        .flat_map(|number| scenes::doubted(seed.wrapping_add(number), nodes, f64::from(percent) / 100.0))
+        .collect();
+    spans.sort();
+    let part = |part: usize| spans[(spans.len() * part / 1000).min(spans.len() - 1)];
+    let [median, late, longest] = [500, 990, 1000].map(part);
+    let text = format!("back after {}, 99 % {}, at most {}", secs(median), secs(late), secs(longest));
+    let figures = [("doubt", median), ("doubt 99 %", late), ("doubt longest", longest)];
+    let figures = figures.map(|(name, span)| (format!("{name}, {percent} % lost"), span.as_secs_f64()));
+    Told { text, figures: figures.into() }
+}
+
+/// So many runs where figures are asked for, else one.
+fn many(runs: u64) -> u64 {
+    if std::env::var_os("SWIM_NODES").is_some() { runs } else { 1 }
 }
 
 fn secs(span: Duration) -> String {

@@ -1,5 +1,6 @@
 //! What is played on the network, and the figures of it.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use clusteros_init::gossip::Dice;
@@ -63,13 +64,17 @@ pub fn rest(seed: u64, nodes: usize) -> Quiet {
     Quiet { datagrams: datagrams as f64 / each, bytes: bytes as f64 / each, stream_bytes: stream_bytes as f64 / each }
 }
 
-/// One is killed; until the first and the last know it.
-pub fn kill(seed: u64, nodes: usize) -> [Duration; 2] {
+/// One is killed, or its host is; until the first and the last know it.
+pub fn kill(seed: u64, nodes: usize, host: bool) -> [Duration; 2] {
     let mut world = World::founded(seed, nodes);
     world.pass(Duration::from_secs(3));
     let victim = world.dice.below(nodes);
     let killed = world.now;
-    world.kill(victim);
+    if host {
+        world.cut_off(victim)
+    } else {
+        world.kill(victim)
+    }
     world.until(5 * MINUTE, World::is_settled).expect("everybody knows it");
     assert!(world.is_of_one_mind());
     assert!(world.log.iter().all(|line| (line.heard, line.subject) == (Heard::Failed, victim)), "nobody else fails");
@@ -129,45 +134,70 @@ pub fn come_back(seed: u64, nodes: usize, after: Duration) -> Duration {
 
 /// What loss does.
 pub struct Doubt {
-    /// How often somebody was believed to have failed who had not, by any one node.
-    pub failed: usize,
-    /// How many different ones, at different times.
+    /// How many were believed to have failed who had not, at different times.
     pub incidents: usize,
-    /// How long the longest such belief was held.
-    pub longest: Duration,
+    /// How long each who believed so did, the shortest first.
+    pub spans: Vec<Duration>,
 }
 
 /// Datagrams and packets of streams are lost, late and out of order for this long; nobody fails.
 pub fn lose(seed: u64, nodes: usize, loss: f64, span: Duration) -> Doubt {
-    let mut world = World::founded(seed, nodes);
-    world.loss = loss;
-    world.delay = [Duration::from_millis(1), Duration::from_millis(60)];
-    world.reconnect = true;
+    let mut world = lossy(seed, nodes, loss);
     world.pass(span);
     // Time to object, and the loss goes on.
     world.until(2 * MINUTE, World::is_settled).expect("what was believed wrongly is taken back");
     assert!(world.is_of_one_mind());
-    let mut open = std::collections::HashMap::<(usize, usize), Time>::new();
-    let mut last = std::collections::HashMap::<usize, Time>::new();
-    let mut doubt = Doubt { failed: 0, incidents: 0, longest: Duration::ZERO };
+    let mut open = HashMap::<(usize, usize), Time>::new();
+    let mut last = HashMap::<usize, Time>::new();
+    let mut doubt = Doubt { incidents: 0, spans: Vec::new() };
     for line in &world.log {
         let pair = (line.observer, line.subject);
         match line.heard {
             Heard::Failed => {
-                doubt.failed += 1;
                 let before = last.insert(line.subject, line.at);
                 doubt.incidents += usize::from(before.is_none_or(|before| line.at.since(before) > MINUTE));
                 open.insert(pair, line.at);
             }
-            Heard::Joined => {
-                if let Some(since) = open.remove(&pair) {
-                    doubt.longest = doubt.longest.max(line.at.since(since));
-                }
-            }
+            Heard::Joined => doubt.spans.extend(open.remove(&pair).map(|since| line.at.since(since))),
             Heard::Left | Heard::Conflict | Heard::Updated => panic!("{line:?}: nobody did that"),
         }
     }
+    doubt.spans.sort();
     doubt
+}
+
+/// One is cut off until all others believe it dead, while datagrams are lost all the time; how long each believes so after that,
+/// the shortest first.
+pub fn doubted(seed: u64, nodes: usize, loss: f64) -> Vec<Duration> {
+    let mut world = lossy(seed, nodes, loss);
+    world.pass(Duration::from_secs(3));
+    let victim = world.dice.below(nodes);
+    world.side(victim, 1);
+    world.cut = true;
+    let gone = |world: &World| {
+        let of_it = world.log.iter().filter(|line| (line.heard, line.subject) == (Heard::Failed, victim));
+        world.log.len() >= nodes - 1 && of_it.count() == nodes - 1
+    };
+    world.until(3 * MINUTE, gone).expect("all believe it dead");
+    world.cut = false;
+    let (began, told) = (world.now, world.log.len());
+    world.until(10 * MINUTE, World::is_settled).expect("all take it back");
+    assert!(world.is_of_one_mind());
+    let back = world.log[told..].iter().filter(|line| (line.heard, line.subject) == (Heard::Joined, victim));
+    // Of each the last.
+    let last: HashMap<_, _> = back.map(|line| (line.observer, line.at)).collect();
+    let mut spans: Vec<_> = last.into_values().map(|at| at.since(began)).collect();
+    spans.sort();
+    spans
+}
+
+/// A cluster on a bad network, whose nodes seek whom they lost.
+fn lossy(seed: u64, nodes: usize, loss: f64) -> World {
+    let mut world = World::founded(seed, nodes);
+    world.loss = loss;
+    world.delay = [Duration::from_millis(1), Duration::from_millis(60)];
+    world.reconnect = true;
+    world
 }
 
 /// The network is cut in two for this long; until all know all again.

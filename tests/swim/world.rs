@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clusteros_init::gossip::swim::{Action, Config, Delegate, Event, LAN, Local, Notice, Profile, Record, State, Swim};
+use clusteros_init::gossip::swim::{
+    Action, Config, Delegate, Event, LAN, Local, Notice, Outcome, Profile, Record, State, Swim,
+};
 use clusteros_init::gossip::wire::message::{Addr, Message, VSN};
 use clusteros_init::gossip::wire::push_pull::PushPull;
 use clusteros_init::gossip::{Dice, Name};
@@ -78,6 +80,8 @@ struct Node {
     ears: Ears,
     dice: Seeded,
     up: bool,
+    /// Whether its host says that nothing runs there, if so.
+    answers: bool,
     departed: bool,
     tick_at: Option<Time>,
     /// Nodes of different sides hear nothing of each other while the network is cut.
@@ -91,7 +95,7 @@ struct Node {
 enum What {
     Tick,
     Datagram { from: SocketAddr, parts: Vec<Vec<u8>> },
-    StreamPinged(Event),
+    Told(Event),
     Half { from: usize, remote: PushPull, answer: bool },
     Reconnect,
 }
@@ -231,8 +235,18 @@ impl World {
         let swim = Swim::new(config, local, self.now, &mut dice, &mut ears);
         ears.0.clear();
         let side = self.nodes.get(node).map_or(0, |node| node.side);
-        let born =
-            Node { swim, ears, dice, up: true, departed: false, tick_at: None, side, sees: 0, failed: Vec::new() };
+        let born = Node {
+            swim,
+            ears,
+            dice,
+            up: true,
+            answers: true,
+            departed: false,
+            tick_at: None,
+            side,
+            sees: 0,
+            failed: Vec::new(),
+        };
         match self.nodes.get_mut(node) {
             Some(place) => *place = born,
             None => self.nodes.push(born),
@@ -243,7 +257,13 @@ impl World {
         self.arm(node);
     }
 
-    /// It is gone, and says nothing.
+    /// It is gone, with its host.
+    pub fn cut_off(&mut self, node: usize) {
+        self.kill(node);
+        self.nodes[node].answers = false;
+    }
+
+    /// It is gone, and says nothing; its host says that nothing runs there.
     pub fn kill(&mut self, node: usize) {
         let place = &mut self.nodes[node];
         (place.up, place.tick_at) = (false, None);
@@ -336,7 +356,7 @@ impl World {
                 }
                 self.perform(node);
             }
-            What::StreamPinged(event) => self.told(node, event),
+            What::Told(event) => self.told(node, event),
             What::Half { from, remote, answer } => {
                 let Node { swim, ears, dice, .. } = &mut self.nodes[node];
                 let mine = (!answer).then(|| swim.local_state(remote.join, ears));
@@ -385,8 +405,9 @@ impl World {
                     let Some(to) = who(to) else { continue };
                     self.traffic.streams += 1;
                     let back = self.now + self.stream_trip() + self.stream_trip();
-                    if self.reaches(node, to) && back < deadline {
-                        self.at(back, node, What::StreamPinged(Event::StreamPinged { probe, ok: true }));
+                    let outcome = if self.reaches(node, to) { Outcome::Answered } else { Outcome::Refused };
+                    if (outcome == Outcome::Answered || self.is_refused(node, to)) && back < deadline {
+                        self.at(back, node, What::Told(Event::StreamPinged { probe, outcome }));
                     }
                 }
                 Action::PushPull { to, .. } => {
@@ -431,6 +452,12 @@ impl World {
         there.up && !(self.cut && self.nodes[node].side != there.side)
     }
 
+    /// Whether the host of the other says that nothing runs there.
+    fn is_refused(&self, node: usize, other: usize) -> bool {
+        let Some(there) = self.nodes.get(other) else { return false };
+        !there.up && there.answers && !(self.cut && self.nodes[node].side != there.side)
+    }
+
     fn lost(&mut self) -> bool {
         self.loss > 0.0 && self.dice.fraction() < self.loss
     }
@@ -458,8 +485,12 @@ impl World {
         assert!(size <= 1400, "{size} bytes");
         self.traffic.bytes += size as u64;
         let (lost, trip) = (self.lost(), self.trip());
-        if let Some(to) = who(to).filter(|to| !lost && self.reaches(node, *to)) {
-            self.at(self.now + trip, to, What::Datagram { from: home(node), parts });
+        let Some(other) = who(to).filter(|_| !lost) else { return };
+        if self.reaches(node, other) {
+            self.at(self.now + trip, other, What::Datagram { from: home(node), parts });
+        } else if self.is_refused(node, other) && !self.lost() {
+            let back = self.trip();
+            self.at(self.now + trip + back, node, What::Told(Event::Unheard { to }));
         }
     }
 

@@ -41,6 +41,11 @@ pub enum Event<'a> {
         /// All of it.
         bytes: &'a [u8],
     },
+    /// A host said that nothing listens where a datagram went.
+    Unheard {
+        /// Where it went.
+        to: SocketAddr,
+    },
     /// A connection that was asked for is there.
     Connected(Link),
     /// Bytes came on a connection.
@@ -56,6 +61,8 @@ pub enum Event<'a> {
         link: Link,
         /// What went wrong: `connection refused`; nothing if it was just closed.
         why: Option<String>,
+        /// Whether the other host says that nothing takes connections there.
+        refused: bool,
     },
     /// A host was looked up.
     Found {

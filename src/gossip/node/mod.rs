@@ -174,10 +174,14 @@ impl Node {
                     self.heard(now, link, bytes, dice);
                 }
             }
-            Event::Gone { link, why } => {
+            Event::Unheard { to } => {
+                self.swim.handle(now, swim_event::Unheard { to }, dice, &mut self.serf);
+            }
+            Event::Gone { link, why, refused } => {
                 if self.sessions.contains_key(&link) {
                     self.client_gone(link);
                 } else {
+                    self.peers.entry(link).and_modify(|peer| peer.refused = refused);
                     self.drop_peer(now, link, why.as_deref().unwrap_or("EOF"), dice);
                 }
             }

@@ -50,6 +50,8 @@ pub struct Peer {
     pub until: Time,
     /// What is waited for.
     pub side: Side,
+    /// Whether its host says that nothing takes connections.
+    pub refused: bool,
     out: Vec<u8>,
     written: usize,
 }
@@ -57,7 +59,7 @@ pub struct Peer {
 impl Peer {
     /// A connection with nothing to write.
     pub fn new(address: SocketAddr, until: Time, side: Side) -> Peer {
-        Peer { address, until, side, out: Vec::new(), written: 0 }
+        Peer { address, until, side, refused: false, out: Vec::new(), written: 0 }
     }
 
     /// Adds what is to be written.

@@ -26,6 +26,8 @@ pub struct Seeds {
     max: usize,
     replay: bool,
     tries: usize,
+    /// Whether everything was exchanged with anybody: gossip alone may show a few members of many.
+    exchanged: bool,
     /// When to try; none while it is tried, or if there are none, or no more tries.
     due: Option<Time>,
     /// How long to wait before a node that is alone tries again.
@@ -39,7 +41,7 @@ impl Seeds {
     pub fn new(targets: Vec<String>, interval: Duration, max: usize, replay: bool, now: Time) -> Seeds {
         let due = (!targets.is_empty()).then_some(now);
         let interval = interval.max(Duration::from_millis(100));
-        Seeds { targets, interval, max, replay, tries: 0, due, patience: interval, said: None }
+        Seeds { targets, interval, max, replay, tries: 0, exchanged: false, due, patience: interval, said: None }
     }
 
     /// How loudly to say that this is wrong.
@@ -50,6 +52,11 @@ impl Seeds {
         }
         self.said = Some((now, error.to_owned()));
         Level::Warn
+    }
+
+    /// Somebody told everything.
+    pub fn exchanged(&mut self) {
+        self.exchanged = true;
     }
 
     /// When they are tried next.
@@ -65,7 +72,7 @@ impl Node {
             return;
         }
         self.seeds.due = None;
-        if self.seeds.tries > 0 && !self.is_alone() {
+        if self.seeds.tries > 0 && self.seeds.exchanged && !self.is_alone() {
             // Nothing to do, as long as somebody is there: look again later.
             self.seeds.patience = self.seeds.interval;
             self.seeds.tries = 1;

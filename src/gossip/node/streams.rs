@@ -8,7 +8,7 @@ use super::peer::{Peer, Purpose, Side};
 use super::{Node, swim_event};
 use crate::gossip::Dice;
 use crate::gossip::rpc::Level;
-use crate::gossip::swim::{Delegate, ProbeId};
+use crate::gossip::swim::{Delegate, Outcome, ProbeId};
 use crate::gossip::wire::message::{Ack, Ping};
 use crate::gossip::wire::push_pull::PushPull;
 use crate::gossip::wire::stream::{Incoming, Reply, Request};
@@ -173,7 +173,9 @@ impl Node {
     }
 
     fn merge(&mut self, now: Time, theirs: PushPull, dice: &mut dyn Dice) -> Result<(), String> {
-        self.swim.merge(now, theirs, dice, &mut self.serf).map_err(|cause| cause.to_string())
+        self.swim.merge(now, theirs, dice, &mut self.serf).map_err(|cause| cause.to_string())?;
+        self.seeds.exchanged();
+        Ok(())
     }
 
     /// A connection of ours has done what it was for, or not.
@@ -195,7 +197,12 @@ impl Node {
                 }
             }
             Purpose::Ping(probe, _) => {
-                let event = swim_event::StreamPinged { probe, ok: result.is_ok() };
+                let outcome = match result {
+                    Ok(()) => Outcome::Answered,
+                    Err(_) if peer.refused => Outcome::Refused,
+                    Err(_) => Outcome::Silent,
+                };
+                let event = swim_event::StreamPinged { probe, outcome };
                 self.swim.handle(now, event, dice, &mut self.serf);
             }
         }

@@ -14,6 +14,17 @@ use crate::unit::Time;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProbeId(pub(super) u32);
 
+/// What became of a ping over a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An ack of the same sequence number came.
+    Answered,
+    /// The host is there, and nothing takes connections.
+    Refused,
+    /// No such ack came.
+    Silent,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -31,8 +42,14 @@ pub enum Event {
     StreamPinged {
         /// Which.
         probe: ProbeId,
-        /// Whether an ack of the same sequence number came.
-        ok: bool,
+        /// What that was.
+        outcome: Outcome,
+    },
+    /// A host said (by ICMP) that nothing listens where a datagram went. Anybody can say that: it only speeds up what is done
+    /// anyway.
+    Unheard {
+        /// Where it went.
+        to: SocketAddr,
     },
     /// What lies above has something else to say of this node.
     UpdateMeta(Vec<u8>),

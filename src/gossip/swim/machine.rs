@@ -12,8 +12,10 @@ use super::delegate::Delegate;
 use super::departure::Departure;
 use super::event::{Action, Event, Notice, Warning};
 use super::member::{Member, Record, State};
+use super::obituary::Obituaries;
 use super::probe::Probe;
 use super::profile::{LAN, Profile};
+use super::refusal::Refusals;
 use super::roster::{ME, Roster};
 use super::rules::Suspicions;
 use super::version::Versions;
@@ -79,6 +81,8 @@ pub struct Swim {
     pub(super) queue: Queue,
     pub(super) suspicions: Suspicions,
     pub(super) probe: Option<Probe>,
+    pub(super) refusals: Refusals,
+    pub(super) obituaries: Obituaries,
     pub(super) relays: Relays,
     pub(super) departure: Departure,
     pub(super) probe_at: Time,
@@ -102,6 +106,8 @@ impl Swim {
             queue: Queue::default(),
             suspicions: Suspicions::default(),
             probe: None,
+            refusals: Refusals::default(),
+            obituaries: Obituaries::new(now),
             relays: Relays::default(),
             departure: Departure::No,
             probe_at: stagger(profile.probe_interval),
@@ -122,7 +128,8 @@ impl Swim {
         match event {
             Event::Tick => self.tick(turn),
             Event::Message { from, message } => self.message(turn, from, message),
-            Event::StreamPinged { probe, ok } => self.stream_pinged(probe, ok),
+            Event::StreamPinged { probe, outcome } => self.stream_pinged(now, probe, outcome),
+            Event::Unheard { to } => self.unheard(turn, to),
             Event::UpdateMeta(meta) => self.update(turn, meta),
             Event::Leave { within } => self.leave(turn, within),
         }
@@ -147,7 +154,8 @@ impl Swim {
         let probe = self.probe.as_ref().map_or(company.then_some(self.probe_at), |probe| Some(probe.deadline()));
         let gossip = (company && news).then_some(self.gossip_at);
         let push_pull = (self.roster.present_others() > 0).then_some(self.push_pull_at);
-        let others = [self.suspicions.deadline(), self.relays.deadline(), self.departure.deadline()];
+        let failed = self.obituaries.deadline();
+        let others = [self.suspicions.deadline(), self.relays.deadline(), self.departure.deadline(), failed];
         [probe, gossip, push_pull].into_iter().chain(others).flatten().min()
     }
 
@@ -213,9 +221,15 @@ impl Swim {
             Message::IndirectPing(ping) => self.asked_to_ping(turn, from, ping),
             Message::Ack(ack) => self.acked(turn, &ack),
             Message::Nack(nack) => self.nacked(nack),
-            Message::Suspect(suspect) => self.hear_suspect(turn, suspect),
+            Message::Suspect(suspect) => {
+                self.set_right(turn, from, &suspect.from, &suspect.node, suspect.incarnation);
+                self.hear_suspect(turn, suspect);
+            }
             Message::Alive(alive) => self.alive(turn, alive),
-            Message::Dead(dead) => self.hear_dead(turn, dead),
+            Message::Dead(dead) => {
+                self.set_right(turn, from, &dead.from, &dead.node, dead.incarnation);
+                self.hear_dead(turn, dead);
+            }
             Message::User(bytes) if bytes.is_empty() => {}
             Message::User(bytes) => turn.delegate.user_message(turn.now, &bytes),
         }
@@ -225,6 +239,7 @@ impl Swim {
         self.end_suspicions(turn);
         self.end_relays(turn);
         self.go_on_probing(turn);
+        self.remind(turn);
         let profile = self.config.profile;
         if self.probe_at <= turn.now && self.probe.is_none() {
             self.probe_at = after(self.probe_at, profile.probe_interval, turn.now);

@@ -1,9 +1,10 @@
 //! Probing others, one after another: directly, through some others, over a stream (sections 2.2 and 2.3).
 
 use super::answer::source_of;
-use super::event::{Action, ProbeId, Warning};
+use super::event::{Action, Outcome, ProbeId, Warning};
 use super::machine::{Swim, Turn};
 use super::member::State;
+use super::refusal::patience;
 use crate::gossip::Name;
 use crate::gossip::wire::message::{Ack, IndirectPing, Message, Nack, Ping, Suspect};
 use crate::unit::Time;
@@ -30,13 +31,23 @@ enum Stage {
     /// The node itself was asked; others are at `until`.
     Direct { until: Time },
     /// Others were asked, and a stream may have been opened.
-    Indirect { nacks_wanted: u32, nacks: u32, stream: bool },
+    Indirect { nacks_wanted: u32, nacks: u32, stream: Outcome },
 }
 
 impl Probe {
     /// Whether it has this sequence number.
     pub fn is(&self, seq: u32) -> bool {
         self.seq == seq
+    }
+
+    /// Whether only the node itself was asked.
+    pub fn is_direct(&self) -> bool {
+        matches!(self.stage, Stage::Direct { .. })
+    }
+
+    /// Who is probed.
+    pub fn node(&self) -> &Name {
+        &self.node
     }
 
     pub fn deadline(&self) -> Time {
@@ -65,7 +76,10 @@ impl Swim {
         let from = source.node.clone();
         let ping = Message::Ping(Ping { seq, node: target.name.clone(), source: Some(source) });
         if target.state == State::Alive {
-            return self.tell(turn, to, Some(&target.name), &ping);
+            let mut first = vec![ping.encode()];
+            first.extend(self.carried(turn));
+            let parts = self.fill(turn, first);
+            return self.send(to, None, parts);
         }
         // So that it can object.
         let suspect = Suspect { incarnation: target.incarnation, node: target.name.clone(), from };
@@ -86,7 +100,7 @@ impl Swim {
         }
     }
 
-    fn probe_indirectly(&mut self, turn: &mut Turn) {
+    pub(super) fn probe_indirectly(&mut self, turn: &mut Turn) {
         let Some((seq, name, until)) = self.probe.as_ref().map(|probe| (probe.seq, probe.node.clone(), probe.until))
         else {
             return;
@@ -113,33 +127,52 @@ impl Swim {
             }
         }
         if let Some(probe) = &mut self.probe {
-            probe.stage = Stage::Indirect { nacks_wanted, nacks: 0, stream: false };
+            probe.stage = Stage::Indirect { nacks_wanted, nacks: 0, stream: Outcome::Silent };
         }
     }
 
     /// No datagram came in time.
     fn judge(&mut self, turn: &mut Turn, probe: Probe) {
         let (wanted, nacks) = match probe.stage {
-            Stage::Indirect { stream: true, .. } => {
+            Stage::Indirect { stream: Outcome::Answered, .. } => {
                 self.awareness.improve();
                 return self.warn(Warning::OnlyStreams(probe.node));
             }
-            Stage::Indirect { nacks_wanted, nacks, stream: false } => (nacks_wanted, nacks),
-            Stage::Direct { .. } => (0, 0),
+            Stage::Indirect { stream: Outcome::Refused, .. } => {
+                if let Some(slot) = self.roster.find(&probe.node) {
+                    self.refusals.ended(probe.seq, slot);
+                }
+                (0, 0)
+            }
+            Stage::Indirect { nacks_wanted, nacks, stream: Outcome::Silent } if nacks_wanted > 0 => {
+                (nacks_wanted, nacks)
+            }
+            Stage::Indirect { stream: Outcome::Silent, .. } | Stage::Direct { .. } => (1, 0),
         };
-        // Who hears nothing from those that should say something is itself to blame.
-        self.awareness.worsen(if wanted > 0 { wanted.saturating_sub(nacks) } else { 1 });
+        // Who hears nothing from those that should say something is itself to blame; who hears a refusal hears well.
+        self.awareness.worsen(wanted.saturating_sub(nacks));
         let from = self.my_name();
         self.suspect(turn, Suspect { incarnation: probe.incarnation, node: probe.node, from });
     }
 
     pub(super) fn acked(&mut self, turn: &mut Turn, ack: &Ack) {
         let Some(probe) = self.probe.take_if(|probe| probe.is(ack.seq)) else {
+            if self.refusals.belied_late(ack.seq) {
+                return;
+            }
             return self.relay(turn, ack.seq);
         };
         self.awareness.improve();
-        if let Stage::Direct { .. } = probe.stage {
-            turn.delegate.ping_complete(turn.now, &probe.node, turn.now.since(probe.sent), &ack.payload);
+        match probe.stage {
+            Stage::Direct { .. } => {
+                turn.delegate.ping_complete(turn.now, &probe.node, turn.now.since(probe.sent), &ack.payload);
+            }
+            Stage::Indirect { stream: Outcome::Refused, .. } => {
+                if let Some(slot) = self.roster.find(&probe.node) {
+                    self.refusals.belied(slot);
+                }
+            }
+            Stage::Indirect { .. } => {}
         }
     }
 
@@ -151,12 +184,20 @@ impl Swim {
         }
     }
 
-    pub(super) fn stream_pinged(&mut self, id: ProbeId, ok: bool) {
-        if let Some(Probe { seq, stage: Stage::Indirect { stream, .. }, .. }) = &mut self.probe
-            && *seq == id.0
-        {
-            *stream |= ok;
+    /// A ping over a stream came to an end. After a refusal nothing but an ack can come that says otherwise, and that soon.
+    pub(super) fn stream_pinged(&mut self, now: Time, id: ProbeId, outcome: Outcome) {
+        let Some(Probe { seq, node, stage: Stage::Indirect { stream, .. }, until, .. }) = &mut self.probe else {
+            return;
+        };
+        let Some(slot) = self.roster.find(node).filter(|_| *seq == id.0) else { return };
+        match outcome {
+            Outcome::Answered => self.refusals.forget(slot),
+            Outcome::Refused if self.refusals.mean_the_end(slot) => {
+                *until = (*until).min(now + patience(&self.config.profile));
+            }
+            Outcome::Refused | Outcome::Silent => return,
         }
+        *stream = outcome;
     }
 }
 
@@ -165,8 +206,8 @@ mod tests {
     use std::net::SocketAddr;
     use std::time::Duration;
 
-    use super::super::trial::{Trial, alive, home, suspect};
-    use super::super::{Action, Config, Event, State, Warning};
+    use super::super::trial::{Trial, alive, dead, home, suspect};
+    use super::super::{Action, Config, Event, Outcome, State, Warning};
     use crate::gossip::wire::message::{Ack, Alive, IndirectPing, Message, Nack, Ping};
     use crate::unit::Time;
 
@@ -320,8 +361,9 @@ mod tests {
         let mut trial = Trial::among(&["b", "c"]);
         until_ping(&mut trial);
         let (probe, ..) = indirect(&mut trial).1.expect("a stream is asked for");
-        trial.handle(Event::StreamPinged { probe, ok: true });
-        trial.handle(Event::StreamPinged { probe: super::ProbeId(probe.0.wrapping_add(1)), ok: true });
+        trial.handle(Event::StreamPinged { probe, outcome: Outcome::Answered });
+        trial
+            .handle(Event::StreamPinged { probe: super::ProbeId(probe.0.wrapping_add(1)), outcome: Outcome::Answered });
         trial.now = trial.now + millis(500);
         trial.handle(Event::Tick);
         assert!(trial.swim.members().all(|member| member.state == State::Alive));
@@ -330,6 +372,114 @@ mod tests {
         trial.hear(Message::Alive(alive("b", 1)));
         until_ping(&mut trial);
         assert_eq!(indirect(&mut trial).1, None);
+    }
+
+    /// The name of who is there.
+    fn who(at: SocketAddr) -> &'static str {
+        ["b", "c", "d", "e"].into_iter().find(|name| home(name) == at).expect("one of them")
+    }
+
+    fn streamed(trial: &mut Trial, probe: super::ProbeId, outcome: Outcome) {
+        trial.handle(Event::StreamPinged { probe, outcome });
+    }
+
+    #[test]
+    fn who_refuses_a_stream_is_suspected_before_the_interval_is_over() {
+        let mut trial = Trial::among(&["b", "c", "d"]);
+        let (to, _) = until_ping(&mut trial);
+        let (probe, ..) = indirect(&mut trial).1.expect("a stream is asked for");
+        streamed(&mut trial, probe, Outcome::Refused);
+        // A fifth of what an answer may take is left to the others.
+        assert_eq!(trial.deadline(), Some(trial.now + millis(100)));
+        trial.now = trial.now + millis(100);
+        trial.handle(Event::Tick);
+        assert_eq!(trial.state(who(to)), Some((State::Suspect, 1)));
+        assert_eq!(trial.swim.health_score(), 0, "who hears a refusal is well, whatever nacks are still to come");
+        // The next probe is where it would have been.
+        let (_, before) = (until_ping(&mut trial), trial.now);
+        assert_eq!(before.nanos() % 1_000_000_000, trial.swim.probe_at.nanos() % 1_000_000_000);
+    }
+
+    #[test]
+    fn an_answer_in_hand_outdoes_a_refusal_and_whoever_gave_both_is_known_for_it() {
+        let mut trial = Trial::among(&["b"]);
+        let refuse = |trial: &mut Trial| {
+            let (_, seq) = until_ping(trial);
+            let (probe, ..) = indirect(trial).1.expect("a stream is asked for");
+            streamed(trial, probe, Outcome::Refused);
+            (seq, probe)
+        };
+        let (seq, _) = refuse(&mut trial);
+        trial.now = trial.now + millis(99);
+        ack(&mut trial, seq);
+        trial.now = trial.now + millis(1);
+        trial.handle(Event::Tick);
+        assert_eq!(trial.state("b"), Some((State::Alive, 1)));
+        // From now on its refusals say nothing: it is suspected when the interval is over.
+        let (_, probe) = refuse(&mut trial);
+        assert_eq!(trial.deadline(), Some(trial.now + millis(500)));
+        assert_eq!(trial.pass(millis(499)).len(), 0);
+        assert_eq!(trial.state("b"), Some((State::Alive, 1)));
+        // Until it takes a stream, or was gone.
+        streamed(&mut trial, probe, Outcome::Answered);
+        trial.pass(millis(1));
+        refuse(&mut trial);
+        assert_eq!(trial.deadline(), Some(trial.now + millis(100)));
+    }
+
+    #[test]
+    fn an_answer_too_late_for_the_suspicion_is_remembered() {
+        let mut trial = Trial::among(&["b"]);
+        let (_, seq) = until_ping(&mut trial);
+        let (probe, ..) = indirect(&mut trial).1.expect("a stream is asked for");
+        streamed(&mut trial, probe, Outcome::Refused);
+        trial.pass(millis(100));
+        assert_eq!(trial.state("b"), Some((State::Suspect, 1)));
+        ack(&mut trial, seq);
+        assert_eq!(trial.state("b"), Some((State::Suspect, 1)), "it is told of it, and objects");
+        trial.hear(Message::Alive(alive("b", 2)));
+        trial.quiet();
+        until_ping(&mut trial);
+        let (probe, ..) = indirect(&mut trial).1.expect("a stream is asked for");
+        streamed(&mut trial, probe, Outcome::Refused);
+        assert_eq!(trial.deadline(), Some(trial.now + millis(500)));
+        // Who was gone and is back is another.
+        trial.hear(dead("b", 2, "x"));
+        trial.hear(Message::Alive(alive("b", 3)));
+        trial.pass(millis(500));
+        trial.quiet();
+        until_ping(&mut trial);
+        let (probe, ..) = indirect(&mut trial).1.expect("a stream is asked for");
+        streamed(&mut trial, probe, Outcome::Refused);
+        assert_eq!(trial.deadline(), Some(trial.now + millis(100)));
+    }
+
+    #[test]
+    fn a_host_that_says_that_nothing_is_there_saves_the_wait_for_an_answer() {
+        let mut trial = Trial::among(&["b", "c", "d"]);
+        let (to, seq) = until_ping(&mut trial);
+        trial.handle(Event::Unheard { to: home("e") });
+        assert_eq!(trial.actions(), [], "nobody asked there");
+        trial.handle(Event::Unheard { to });
+        let actions = trial.actions();
+        let [Action::Send { .. }, Action::Send { .. }, Action::StreamPing { probe, ping, .. }] = &actions[..] else {
+            panic!("{actions:?}")
+        };
+        assert_eq!(ping.seq, seq);
+        streamed(&mut trial, *probe, Outcome::Refused);
+        // Said again it changes nothing.
+        trial.handle(Event::Unheard { to });
+        assert_eq!(trial.actions(), []);
+        trial.pass(millis(100));
+        assert_eq!(trial.state(who(to)), Some((State::Suspect, 1)));
+        // Anybody can say it, so by itself it proves nothing.
+        let mut trial = Trial::among(&["b"]);
+        let (to, _) = until_ping(&mut trial);
+        trial.handle(Event::Unheard { to });
+        trial.pass(millis(999));
+        assert_eq!(trial.state("b"), Some((State::Alive, 1)));
+        trial.pass(millis(1));
+        assert_eq!(trial.state("b"), Some((State::Suspect, 1)));
     }
 
     #[test]

@@ -147,6 +147,9 @@ impl Swim {
         if self.roster.present_others() == 1 {
             self.resume(turn.now);
         }
+        if let Some(slot) = self.roster.find(&member.name) {
+            self.refusals.forget(slot);
+        }
         self.broadcast(&member.name, &Message::Alive(member.alive(member.incarnation)));
         turn.delegate.notice(turn.now, &Notice::Joined(member));
     }
@@ -240,6 +243,9 @@ impl Swim {
         });
         let ticket = self.broadcast(&dead.node.clone(), &Message::Dead(dead));
         if let Some(member) = self.roster.get(slot) {
+            if member.state == State::Dead {
+                self.obituaries.add(turn.now, slot);
+            }
             turn.delegate.notice(turn.now, &Notice::Left(member.clone()));
         }
         Some(ticket)

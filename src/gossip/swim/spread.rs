@@ -65,7 +65,7 @@ impl Swim {
     }
 
     /// The parts, and what is new, as far as it fits: this room's before what lies above.
-    fn fill(&mut self, turn: &mut Turn, mut parts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    pub(super) fn fill(&mut self, turn: &mut Turn, mut parts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
         let around = COMPOUND + if self.config.encrypted { ENCRYPTION } else { 0 };
         let used = |parts: &[Vec<u8>]| around + parts.iter().map(|part| PART + part.len()).sum::<usize>();
         let limit = retransmit_limit(self.config.profile.retransmit_multiplier, self.roster.len());
@@ -93,6 +93,7 @@ impl Swim {
 mod tests {
     use std::time::Duration;
 
+    use super::super::obituary::Obituaries;
     use super::super::trial::{Trial, alive, dead, home};
     use super::super::{Action, Config, Event, LAN};
     use crate::gossip::wire::message::{Alive, Message};
@@ -110,6 +111,7 @@ mod tests {
         *gossip_at = trial.now;
         *probe_at = trial.now + Duration::from_secs(100);
         *push_pull_at = *probe_at;
+        trial.swim.obituaries = Obituaries::new(trial.now);
         trial.handle(Event::Tick);
         trial.actions()
     }
