@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::wg::{self, Device, Mode, Settings};
 use super::{node, supervisor};
 use crate::cluster::Roster;
+use crate::mesh::WgKey;
 use crate::mesh::endpoints::Trials;
 use crate::mesh::known::{displaced, doubtful, perform};
 use crate::mesh::peers::{OFTEN, Observed, Operation, SELDOM, diff};
@@ -38,8 +39,8 @@ impl Interface {
         self.known.as_ref().filter(|_| self.device.is_some())
     }
 
-    /// Looks at all of it, and puts right what somebody changed of the link, though not its peers.
-    pub async fn look(&mut self, settings: &Settings) -> Result<(), wg::Error> {
+    /// Looks at all of it, and puts right what somebody changed of the link, though not its peers. `own` is this node's public key.
+    pub async fn look(&mut self, settings: &Settings, own: WgKey) -> Result<(), wg::Error> {
         let name = &settings.interface;
         let begins = self.device.is_none();
         let device = match &mut self.device {
@@ -47,7 +48,7 @@ impl Interface {
             None => self.device.insert(Device::open(name).await?),
         };
         let mut observed = device.dump().await?;
-        let changed = wg::repair(settings, device, &observed).await?;
+        let changed = wg::repair(settings, own, device, &observed).await?;
         if !changed.is_empty() {
             // Another process may just be making it, and this node may have moved since.
             if !begins {

@@ -12,7 +12,8 @@ use crate::cluster::member::claimed_id;
 use crate::cluster::{Local, Member, Roster, Status};
 use crate::mesh::WgKey;
 use crate::mesh::endpoints::lives;
-use crate::mesh::peers::Observed;
+use crate::mesh::peers::{Observed, ObservedPeer};
+use crate::mesh::record::Tags;
 
 /// The version of the document.
 pub const VERSION: u32 = 1;
@@ -123,7 +124,8 @@ impl Document {
             *gossip.entry(member.status.word().to_owned()).or_insert(0) += 1;
         }
         let alive = |member: &Member| member.name != record.name && member.status == Status::Alive;
-        let says = |name: &str| members.iter().find(|member| member.name == name)?.tags.get(k3s::TAG).cloned();
+        let tags: BTreeMap<&str, &Tags> = members.iter().map(|member| (member.name.as_str(), &member.tags)).collect();
+        let says = |name: &str| tags.get(name)?.get(k3s::TAG).cloned();
         let mut peers: Vec<Peer> = roster
             .verified()
             .map(|peer| Peer {
@@ -169,9 +171,11 @@ impl Document {
     pub fn observe(&mut self, mode: &str, sight: Sight, observed: Option<&Observed>, now: u64) {
         mode.clone_into(&mut self.own.mode);
         (self.own.mtu, self.own.ipv6) = (sight.mtu, sight.ipv6);
+        let held = observed.into_iter().flat_map(|device| &device.peers);
+        let held: BTreeMap<WgKey, &ObservedPeer> = held.map(|peer| (peer.key, peer)).collect();
         for peer in self.peers.iter_mut().filter(|peer| peer.verified) {
             let key: Option<WgKey> = peer.key.as_deref().and_then(|key| key.parse().ok());
-            let seen = observed.and_then(|device| device.peers.iter().find(|seen| Some(seen.key) == key));
+            let seen = key.and_then(|key| held.get(&key));
             peer.present = seen.is_some();
             peer.endpoint = seen.and_then(|seen| seen.endpoint).or(peer.endpoint);
             peer.handshake = seen.and_then(|seen| seen.handshake);

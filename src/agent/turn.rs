@@ -304,7 +304,7 @@ impl<'a> Agent<'a> {
 
     async fn reconcile(&mut self, looks: bool) -> Result<(), wg::Error> {
         if looks {
-            self.link.look(&self.settings).await?;
+            self.link.look(&self.settings, self.local.record.key).await?;
             if !std::mem::replace(&mut self.settled, true) {
                 k3s::settle(self.paths, &self.node.config, &self.node.name, self.node.address);
             }

@@ -26,6 +26,13 @@ pub struct Member {
     pub status: Status,
 }
 
+impl Member {
+    /// Whether it shows the same as `other`, whatever gossip thinks of the two: then it is judged the same, too.
+    pub(super) fn shows_as(&self, other: &Member) -> bool {
+        (&self.name, self.addr, self.port, &self.tags) == (&other.name, other.addr, other.port, &other.tags)
+    }
+}
+
 /// What gossip thinks of a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -130,11 +137,6 @@ impl Verified {
             && self.astray == other.astray
             && self.record.address == other.record.address
             && self.record.key == other.record.key
-    }
-
-    /// Whether it is the same node with the same WireGuard key as `other`.
-    pub(super) fn holds_as(&self, other: &Verified) -> bool {
-        self.record.node_id == other.record.node_id && self.record.key == other.record.key
     }
 
     /// The peer that it is, with a keepalive of so many seconds.

@@ -24,6 +24,8 @@ pub struct Roster {
     verified: BTreeMap<String, Verified>,
     refused: BTreeMap<String, Refusal>,
     newest: BTreeMap<NodeId, u64>,
+    /// The members that held when they were judged last, as gossip showed them then: a signature costs more than all the rest.
+    judged: BTreeMap<String, (Member, Verified)>,
     /// Since when gossip does not show a peer, or only with a record that does not hold, in seconds.
     missing: BTreeMap<String, u64>,
 }
@@ -115,6 +117,7 @@ impl Roster {
             verified: BTreeMap::new(),
             refused: BTreeMap::new(),
             newest: BTreeMap::new(),
+            judged: BTreeMap::new(),
             missing: BTreeMap::new(),
         }
     }
@@ -123,6 +126,7 @@ impl Roster {
     /// at the next [`Roster::update`].
     pub fn renew(&mut self, local: Local) {
         self.local = local;
+        self.judged.clear();
     }
 
     /// Takes the whole membership as gossip shows it at `now`, in seconds of any clock; answers with what changed.
@@ -138,10 +142,11 @@ impl Roster {
             let (a, b) = (a.record(), b.record());
             a.node_id.cmp(&b.node_id).then(b.generation.cmp(&a.generation)).then(a.name.cmp(&b.name))
         });
-        let holders: BTreeMap<WgKey, Verified> = candidates
+        let held: BTreeSet<(&NodeId, WgKey)> = self.verified.values().map(holding).collect();
+        let holders: BTreeMap<WgKey, (NodeId, String)> = candidates
             .iter()
-            .filter(|peer| self.verified.values().any(|old| old.holds_as(peer)))
-            .map(|peer| (peer.record().key, peer.clone()))
+            .filter(|peer| held.contains(&holding(peer)))
+            .map(|peer| (peer.record().key, (peer.record().node_id.clone(), peer.record().name.clone())))
             .collect();
         let mut verified = BTreeMap::new();
         let mut ids: BTreeMap<NodeId, String> = BTreeMap::new();
@@ -155,8 +160,8 @@ impl Roster {
                 Some(Refusal::IdHeld(by.clone()))
             } else if record.generation < seen {
                 Some(Refusal::Older { carries: record.generation, seen })
-            } else if let Some(holder) = holders.get(&record.key).filter(|holder| holder.record().node_id != id) {
-                Some(Refusal::KeyHeld(holder.record().name.clone()))
+            } else if let Some(holder) = holders.get(&record.key).filter(|(holder, _)| *holder != id) {
+                Some(Refusal::KeyHeld(holder.1.clone()))
             } else if let Some(by) = keys.get(&record.key) {
                 Some(Refusal::KeyHeld(String::clone(by)))
             } else {
@@ -239,15 +244,24 @@ impl Roster {
     }
 
     /// Judges each member by itself.
-    fn judge(&self, members: &[Member]) -> (Vec<Verified>, BTreeMap<String, Refusal>) {
+    fn judge(&mut self, members: &[Member]) -> (Vec<Verified>, BTreeMap<String, Refusal>) {
+        let mut before = std::mem::take(&mut self.judged);
         let mut candidates = Vec::new();
         let mut refused = BTreeMap::new();
         let present = |member: &&Member| {
             member.name != self.local.record.name && !matches!(member.status, Status::Left | Status::Unknown)
         };
         for member in members.iter().filter(present) {
-            match verify(member, &self.local) {
-                Ok(verified) => candidates.push(verified),
+            let same = before.remove(&member.name).filter(|(old, _)| old.shows_as(member));
+            let judged = match same {
+                Some((_, verified)) => Ok(verified.shown_as(member.status)),
+                None => verify(member, &self.local),
+            };
+            match judged {
+                Ok(verified) => {
+                    self.judged.insert(member.name.clone(), (member.clone(), verified.clone()));
+                    candidates.push(verified);
+                }
                 Err(Refusal::Record(Flaw::Forged(id))) => {
                     let refusal = match signed_for(member, members, &self.local.keyring) {
                         Some(signed_for) => Refusal::Copied { signed_for },
@@ -296,6 +310,10 @@ impl Roster {
         }
         deltas
     }
+}
+
+fn holding(peer: &Verified) -> (&NodeId, WgKey) {
+    (&peer.record().node_id, peer.record().key)
 }
 
 /// The name whose record `member` carries, if another member carries the same signature with right.
@@ -379,6 +397,24 @@ mod tests {
         assert_eq!(roster.update(&members[..1], 300 + super::GRACE - 1), []);
         assert_eq!(roster.update(&members[..1], 300 + super::GRACE), [Delta::Left("node2".to_owned())]);
         assert_eq!(roster.desired(25), []);
+    }
+
+    #[test]
+    fn what_was_judged_is_judged_anew_once_it_shows_something_else() {
+        let mut roster = Roster::new(local());
+        let mut members = [joined(2, "node2")];
+        roster.update(&members, 0);
+        let good = members[0].clone();
+        members[0].tags.insert("ip".to_owned(), "10.42.9.9".to_owned());
+        assert!(matches!(roster.update(&members, 0)[..], [Delta::Doubted(..)]));
+        members[0] = good.clone();
+        roster.update(&members, 0);
+        members[0].name = "node3".to_owned();
+        roster.update(&members, 0);
+        assert!(roster.refused().any(|(name, _)| name == "node3"));
+        members[0] = good;
+        members[0].addr = "10.42.0.7".parse().unwrap();
+        assert!(matches!(roster.update(&members, 0)[..], [.., Delta::Refused(..)]));
     }
 
     #[test]

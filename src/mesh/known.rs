@@ -59,10 +59,17 @@ fn made(spec: &PeerSpec) -> ObservedPeer {
 /// Whether an operation leans on a session that is dead as far as is known, in a device that was seen a while before `now`, in
 /// seconds since 1970: it may have come back to life since. A session that was alive when it was seen is no reason to doubt.
 pub fn doubtful(observed: &Observed, operations: &[Operation], now: u64) -> bool {
-    let silent = |key: &WgKey| {
-        let peer = observed.peers.iter().find(|peer| peer.key == *key);
-        peer.is_some_and(|peer| !lives(peer, now))
-    };
+    let moved: BTreeSet<&WgKey> = operations
+        .iter()
+        .filter_map(|operation| match operation {
+            Operation::Update { key, endpoint: Some(_), .. } => Some(key),
+            _ => None,
+        })
+        .collect();
+    let silent = |peer: &ObservedPeer| moved.contains(&peer.key) && !lives(peer, now);
+    if !moved.is_empty() && observed.peers.iter().any(silent) {
+        return true;
+    }
     let removed: BTreeSet<&WgKey> = operations
         .iter()
         .filter_map(|operation| match operation {
@@ -72,7 +79,6 @@ pub fn doubtful(observed: &Observed, operations: &[Operation], now: u64) -> bool
         .collect();
     operations.iter().any(|operation| match operation {
         Operation::Add(spec) => removed.contains(&spec.key),
-        Operation::Update { key, endpoint: Some(_), .. } => silent(key),
         Operation::Update { .. } | Operation::Remove(_) => false,
     })
 }

@@ -120,6 +120,16 @@ impl Kernel {
     }
 }
 
+/// The bytes that the kernel is sent for the operations, where the link has a name of three letters.
+pub fn weight(operations: &[Operation]) -> usize {
+    let message = |batch| {
+        let attributes = vec![WireguardAttribute::IfName("wg0".to_owned()), WireguardAttribute::Peers(batch)];
+        let payload = WireguardMessage { cmd: WireguardCmd::SetDevice, attributes };
+        NetlinkMessage::from(GenlMessage::from_payload(payload)).buffer_len()
+    };
+    batches(operations).into_iter().map(message).sum()
+}
+
 /// The number that the kernel gave WireGuard's messages. Asking for it loads the module.
 async fn family() -> io::Result<u16> {
     let (handle, task) = connect::<GenlMessage<GenlCtrl>>()?;

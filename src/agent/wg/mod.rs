@@ -21,6 +21,7 @@ use std::net::{IpAddr, Ipv6Addr};
 pub use device::{Changes, Device, Mode, changes, owned};
 pub use error::Error;
 pub(super) use holdings::holdings;
+pub use kernel::weight;
 pub use link::{Link, Links};
 pub use repair::repair;
 pub use settings::{Settings, command};
