@@ -8,14 +8,21 @@ set -euo pipefail
 # shellcheck source=tests/kit/guest.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../kit/guest.sh"
 
-need mesh 'mesh on a kernel with WireGuard'
-build mesh
+need mesh 'mesh on a kernel with WireGuard' bash ip wg wg-quick
+# shellcheck disable=SC2086 # an option and its value
+build mesh ${BENCH_PROFILE:+--profile "$BENCH_PROFILE"}
 # Over the appliance's own system.
 root=$work/root
 mkdir -p "$root/mesh" "$root/var/tmp"
 strip -o "$root/mesh/mesh" "$program"
 strip -o "$root/mesh/node-agent" "$bin/node-agent"
 strip -o "$root/mesh/gossipd" "$bin/gossipd"
+# What ours is measured beside.
+mkdir -p "$root"/usr/{bin,lib,lib64}
+ln -s usr/lib "$root/lib" && ln -s usr/lib64 "$root/lib64"
+tools bash ip wg
+cp "$(command -v wg-quick)" "$root/usr/bin/"
+printf 'export BENCH_PEERS="%s" BENCH_ROUNDS="%s"\n' "${BENCH_PEERS:-8}" "${BENCH_ROUNDS:-1}" >"$root/mesh/sizes"
 veth=$(find "$built/kernel/lib/modules" -name 'veth.ko*' | head -n 1)
 [ -n "$veth" ] || fail "unable to find the module veth in $built/kernel: it is not there; run images/appliance/build again"
 cp "$veth" "$root/mesh/"
@@ -25,6 +32,8 @@ cat >"$root/mesh/init" <<'SH'
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t devtmpfs dev /dev
 mount -t tmpfs tmp /tmp && mount -t tmpfs tmp /var/tmp && mount -t tmpfs run /run
+ln -s /proc/self/fd /dev/fd
+. /mesh/sizes
 insmod /mesh/veth.ko*
 for module in $(sed 's/#.*//' /etc/cluster-os/modules); do modprobe "$module"; done
 # What only a kernel without WireGuard can show, and what needs a tool that is not here, is for the host.

@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the rest is for the tests of PID 1")]
 mod kit;
 
+mod figures;
 mod heal;
 mod kernel;
 mod keys;

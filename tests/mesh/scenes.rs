@@ -11,7 +11,7 @@ use crate::need;
 use crate::world::{Node, no_network, no_wireguard};
 
 /// Two nodes that are up and know each other.
-fn pair() -> (Node, Node, [crate::world::Agent; 2], String) {
+pub fn pair() -> (Node, Node, [crate::world::Agent; 2], String) {
     join(Node::new(), Node::new())
 }
 
@@ -135,6 +135,26 @@ fn a_changed_peer_keeps_its_session() {
 }
 
 #[test]
+fn an_endpoint_that_moved_stays_where_it_was_heard() {
+    need!("an_endpoint_that_moved_stays_where_it_was_heard", no_wireguard());
+    let (one, two, _agents, _) = pair();
+    assert!(one.reaches(&two));
+    two.namespace.enter(|| {
+        crate::world::block_on(async {
+            let links = clusteros_init::agent::wg::Links::open().expect("rtnetlink");
+            let far = links.find("far").await.expect("links").expect("the end of the wire").index;
+            links.set_address(far, "192.0.2.3".parse().expect("an address"), 24).await.expect("another address");
+        });
+    });
+    assert!(two.reaches(&one));
+    let endpoint = || one.dump().peers[0].endpoint;
+    assert_eq!(endpoint(), Some("192.0.2.3:51820".parse().expect("an endpoint")));
+    assert_eq!(one.reconcile(&[two.peer("192.0.2.2:51820")]), []);
+    assert!(one.reaches(&two));
+    assert_eq!(endpoint(), Some("192.0.2.3:51820".parse().expect("an endpoint")));
+}
+
+#[test]
 fn without_ipv6_below_all_is_the_same() {
     need!("without_ipv6_below_all_is_the_same", no_wireguard());
     let (one, two) = (Node::new(), Node::new());
@@ -180,24 +200,28 @@ fn an_address_moves_between_peers_and_stays() {
     }
 }
 
+/// So many peers that nobody is.
+pub fn many(count: u32) -> Vec<PeerSpec> {
+    let peer = |n: u32| {
+        let mut key = [9; 32];
+        key[..4].copy_from_slice(&n.to_be_bytes());
+        PeerSpec {
+            key: clusteros_init::mesh::WgKey(key),
+            endpoint: Some("192.0.2.2:51820".parse().expect("an address")),
+            allowed: vec![(std::net::Ipv4Addr::from_bits(0x0a2a_8000 + n).into(), 32)],
+            keepalive: 0,
+            psk: Psk::none(),
+        }
+    };
+    (1..=count).map(peer).collect()
+}
+
 #[test]
 fn many_peers_come_and_go() {
     need!("many_peers_come_and_go", no_wireguard());
     let node = Node::new();
     let (_agent, _) = node.up();
-    let wish: Vec<PeerSpec> = (1..=1000_u32)
-        .map(|n| {
-            let mut key = [9; 32];
-            key[..4].copy_from_slice(&n.to_be_bytes());
-            PeerSpec {
-                key: clusteros_init::mesh::WgKey(key),
-                endpoint: Some("192.0.2.2:51820".parse().expect("an address")),
-                allowed: vec![(std::net::Ipv4Addr::from_bits(0x0a2a_8000 + n).into(), 32)],
-                keepalive: 0,
-                psk: Psk::none(),
-            }
-        })
-        .collect();
+    let wish = many(1000);
     assert_eq!(node.reconcile(&wish).len(), 1000);
     assert_eq!(node.dump().peers.len(), 1000);
     assert_eq!(node.reconcile(&wish), []);
