@@ -16,7 +16,7 @@ pub mod gossip;
 #[cfg(feature = "gossip")]
 pub mod gossipd;
 pub mod logd;
-#[cfg(feature = "agent")]
+#[cfg(feature = "mesh")]
 pub mod mesh;
 pub mod pid1;
 pub mod say;

@@ -27,7 +27,7 @@ if ! cargo build --locked --release --target-dir "$out"; then
 fi
 program=$(find "$out" -path '*release/fuzz' -type f -perm -u+x | head -n 1)
 if [ "$#" = 0 ]; then
-    set -- table events notify request snapshot values lines packets streams clients nodes
+    set -- table events notify request snapshot values lines packets streams clients nodes records
 fi
 mkdir -p "$out/broken"
 for target; do

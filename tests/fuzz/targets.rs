@@ -4,6 +4,9 @@
 #[cfg(feature = "gossip")]
 #[path = "node.rs"]
 mod node;
+#[cfg(feature = "mesh")]
+#[path = "records.rs"]
+mod records;
 #[cfg(feature = "gossip")]
 #[path = "wire.rs"]
 mod wire;
@@ -19,6 +22,9 @@ use clusteros_init::unit::{
 
 use crate::dice::Dice;
 use crate::{life, soup};
+
+#[cfg(feature = "mesh")]
+pub use records::records;
 
 /// Takes any bytes, and panics if they break what it promises.
 pub type Target = fn(&[u8]);
@@ -40,6 +46,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("clients", node::clients),
     #[cfg(feature = "gossip")]
     ("nodes", node::nodes),
+    #[cfg(feature = "mesh")]
+    ("records", records::records),
 ];
 
 /// The reader of the table: files between zero bytes. It takes a table whole, or says what is wrong and where.

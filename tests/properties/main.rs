@@ -216,3 +216,49 @@ proptest! {
         prop_assert_eq!(String::from_utf8_lossy(&line[..length]), format!("{name}={text}"));
     }
 }
+
+/// A value that a tag of a record may have, and more often may not.
+#[cfg(feature = "mesh")]
+fn tag_value() -> impl Strategy<Value = String> {
+    const NEAR: &[&str] = &[
+        "",
+        "0",
+        "1",
+        "2",
+        "051820",
+        "+51820",
+        "65536",
+        "1420",
+        "1795000000",
+        "10.42.0.1",
+        "::1",
+        "192.0.2.1:51820",
+        "[2001:db8::1]:51820,192.0.2.1:51820",
+        "[fe80::1%2]:1",
+        "0.0.0.0:0",
+        ",",
+        "45e4cf33",
+        "45E4CF33",
+        "é",
+        "\u{7}",
+        "=",
+    ];
+    prop_oneof![
+        select(NEAR).prop_map(str::to_owned),
+        "[A-Za-z0-9+/]{0,90}",
+        (1..2_000_usize).prop_map(|length| "a".repeat(length)),
+    ]
+}
+
+#[cfg(feature = "mesh")]
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn a_record_is_what_its_node_has_signed(
+        tags in vec((select(&clusteros_init::mesh::record::TAGS[..]), tag_value()), 1..4)
+    ) {
+        let lines: Vec<String> = tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
+        targets::records(lines.join("\n").as_bytes());
+    }
+}
