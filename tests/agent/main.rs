@@ -1,6 +1,7 @@
 //! `node-agent` as a person and PID 1 run it: what it makes, what it says, how it ends.
 
 mod refusals;
+mod shells;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -295,7 +296,7 @@ fn the_command_line_is_read_strictly() {
         (&[][..], "unable to read the command line: no command; run 'node-agent help'"),
         (&["--frob"], "unable to read the command line: no such option: --frob; run 'node-agent help'"),
         (&["init", "now"], "unable to read the command line: one argument too many: now; run 'node-agent help'"),
-        (&["frob"], "unable to run \"frob\": no such command; run 'node-agent help'"),
+        (&["frob"], "unable to read the command line: no such command: frob; run 'node-agent help'"),
     ] {
         let said = node.run(arguments, &[]);
         assert_eq!((said.code, said.err), (Some(64), format!("node-agent: error: {error}\n")));
