@@ -6,7 +6,7 @@
 mod node;
 #[cfg(feature = "mesh")]
 #[path = "records.rs"]
-mod records;
+pub mod records;
 #[cfg(feature = "gossip")]
 #[path = "wire.rs"]
 mod wire;
@@ -22,9 +22,6 @@ use clusteros_init::unit::{
 
 use crate::dice::Dice;
 use crate::{life, soup};
-
-#[cfg(feature = "mesh")]
-pub use records::records;
 
 /// Takes any bytes, and panics if they break what it promises.
 pub type Target = fn(&[u8]);

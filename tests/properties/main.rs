@@ -259,6 +259,6 @@ proptest! {
         tags in vec((select(&clusteros_init::mesh::record::TAGS[..]), tag_value()), 1..4)
     ) {
         let lines: Vec<String> = tags.iter().map(|(tag, value)| format!("{tag}={value}")).collect();
-        targets::records(lines.join("\n").as_bytes());
+        targets::records::records(lines.join("\n").as_bytes());
     }
 }
