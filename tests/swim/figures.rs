@@ -28,12 +28,8 @@ const ROWS: &[Row] = &[
     ("all join within a second: all know all after", |figures, nodes| {
         Some(format!("{:.2} s", figures.get(nodes, "gather")?))
     }),
-    ("one is killed: the last knows after", |figures, nodes| {
-        let [median, least, most] = ["kill", "kill least", "kill most"].map(|name| figures.get(nodes, name));
-        let (median, least, most) = (median?, least?, most?);
-        let several = least < most;
-        Some(if several { format!("{median:.1} s ({least:.1} to {most:.1})") } else { format!("{median:.1} s") })
-    }),
+    ("one is killed: the last knows after", |figures, nodes| figures.spread(nodes, "kill", 1, " s")),
+    ("its host is gone, too: the last knows after", |figures, nodes| figures.spread(nodes, "silence", 1, " s")),
     ("one leaves: all know it after", |figures, nodes| Some(format!("{:.2} s", figures.get(nodes, "leave")?))),
     ("datagrams a node a second, at rest", |figures, nodes| Some(format!("{:.2}", figures.get(nodes, "datagrams")?))),
     ("bytes a node a second in datagrams", |figures, nodes| Some(format!("{:.0}", figures.get(nodes, "bytes")?))),
@@ -41,6 +37,12 @@ const ROWS: &[Row] = &[
     ("wrongly believed dead, 0 % lost", |figures, nodes| figures.wrong(nodes, "0")),
     ("wrongly believed dead, 5 % lost", |figures, nodes| figures.wrong(nodes, "5")),
     ("wrongly believed dead, 20 % lost", |figures, nodes| figures.wrong(nodes, "20")),
+    ("believed dead by all, back with 5 % lost: half, 99 % and all of them know after", |figures, nodes| {
+        figures.doubted(nodes, "5")
+    }),
+    ("believed dead by all, back with 20 % lost: half, 99 % and all of them know after", |figures, nodes| {
+        figures.doubted(nodes, "20")
+    }),
     ("cut in two for an hour: all know all after", |figures, nodes| {
         Some(format!("{:.1} s", figures.get(nodes, "heal")?))
     }),
@@ -109,9 +111,8 @@ impl Figures {
         for who in ["serf", "gossipd"] {
             write!(text, "\n| **`{who}`, measured** | {} |", vec![""; sizes.len()].join(" | ")).expect("a string");
             for (name, figure, digits, unit) in MEASURED {
-                let value = |nodes: &usize| self.get(*nodes, &format!("{who} {figure}"));
-                let cells = sizes.iter().map(|nodes| value(nodes).map(|value| format!("{value:.digits$}{unit}")));
-                let cells: Vec<_> = cells.map(Option::unwrap_or_default).collect();
+                let cell = |nodes: &usize| self.spread(*nodes, &format!("{who} {figure}"), *digits, unit);
+                let cells: Vec<_> = sizes.iter().map(|nodes| cell(nodes).unwrap_or_default()).collect();
                 write!(text, "\n| {name} | {} |", cells.join(" | ")).expect("a string");
             }
         }
@@ -122,8 +123,31 @@ impl Figures {
     fn wrong(&self, nodes: usize, loss: &str) -> Option<String> {
         let figure = |name: &str| self.get(nodes, &format!("{name}, {loss} % lost"));
         let (wrong, span) = (figure("wrong")?, figure("span")?);
-        let longest = if wrong > 0.0 { format!(", for {:.0} s", figure("longest")?) } else { String::new() };
-        Some(format!("{wrong:.0} in {span:.0} s{longest}"))
+        let runs = figure("runs").filter(|runs| *runs > 1.0).map(|runs| format!("{runs:.0} x ")).unwrap_or_default();
+        let text = format!("{wrong:.0} in {runs}{span:.0} s");
+        if wrong == 0.0 {
+            return Some(text);
+        }
+        let (most, median, longest) = (figure("wrong most")?, figure("median")?, figure("longest")?);
+        Some(format!("{text} ({most:.0} in one at most), for {median:.1} s, {longest:.1} s at most"))
+    }
+
+    fn doubted(&self, nodes: usize, loss: &str) -> Option<String> {
+        let figure = |name: &str| self.get(nodes, &format!("{name}, {loss} % lost"));
+        let (half, most, all) = (figure("doubt")?, figure("doubt 99 %")?, figure("doubt longest")?);
+        Some(format!("{half:.2}, {most:.1}, {all:.1} s"))
+    }
+
+    /// A median, and between what it is, if that is known.
+    fn spread(&self, nodes: usize, name: &str, digits: usize, unit: &str) -> Option<String> {
+        let median = self.get(nodes, name)?;
+        let ends = [self.get(nodes, &format!("{name} least")), self.get(nodes, &format!("{name} most"))];
+        Some(match ends {
+            [Some(least), Some(most)] if least < most => {
+                format!("{median:.digits$}{unit} ({least:.digits$} to {most:.digits$})")
+            }
+            _ => format!("{median:.digits$}{unit}"),
+        })
     }
 }
 

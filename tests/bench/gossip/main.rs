@@ -1,7 +1,8 @@
 //! `gossipd` and `serf agent` side by side: the same script for both, in turn, and the medians as a table of Markdown.
 //!
 //! `tests/bench/gossip/run.sh` runs it. `GOSSIPD` is the program, `BENCH_ROUNDS` how often each has its turn (5), `BENCH_REST` for
-//! how many seconds a cluster rests (30), `BENCH_NODES` the sizes (`5 20`).
+//! how many seconds a cluster rests (30), `BENCH_NODES` the sizes (`5 20`). `BENCH_JSON` is a file for every round: a line for each
+//! trial, written when it is over.
 
 #[path = "../../kit/mod.rs"]
 #[expect(dead_code, reason = "the rest is for the tests of PID 1")]
@@ -15,10 +16,13 @@ mod client;
 mod trial;
 mod usage;
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::json;
 use trial::{Contender, Outcome, trial};
 
 /// What is shown of an outcome: its name and unit, its place behind the point, and the figure.
@@ -66,7 +70,9 @@ fn ours_beside_serf() {
             // Each is first as often as the other.
             let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
             for who in order {
-                outcomes[who].push(trial(&contenders[who], nodes, rest, &folder));
+                let outcome = trial(&contenders[who], nodes, rest, &folder);
+                keep(&contenders[who], nodes, round, &outcome);
+                outcomes[who].push(outcome);
             }
         }
         for (name, digits, figure) in FIGURES {
@@ -77,6 +83,21 @@ fn ours_beside_serf() {
         }
     }
     std::fs::remove_dir_all(folder).expect("a folder of our own");
+}
+
+/// Adds a trial to the file of them, if there is to be one.
+fn keep(contender: &Contender, nodes: usize, round: usize, outcome: &Outcome) {
+    let Some(path) = std::env::var_os("BENCH_JSON") else { return };
+    let figures: serde_json::Map<_, _> =
+        FIGURES.iter().map(|(name, _, figure)| ((*name).to_owned(), rounded(figure(outcome)).into())).collect();
+    let line = json!({ "program": contender.name, "nodes": nodes, "round": round, "figures": figures });
+    let mut file = OpenOptions::new().create(true).append(true).open(path).expect("a file for the rounds");
+    writeln!(file, "{line}").expect("it takes a line");
+}
+
+/// To thousandths.
+fn rounded(figure: f64) -> f64 {
+    (figure * 1000.0).round() / 1000.0
 }
 
 /// Of the figures of all rounds.
