@@ -23,6 +23,9 @@ pub const WIREGUARD_PORT: u16 = 51820;
 pub const MAKE_A_KEY: &str =
     "make one with 'head -c 32 /dev/urandom | base64' and give every node of the cluster the same";
 
+/// From what every IPv4 host must take (RFC 791) to what fits a packet of 65535 bytes.
+const MTU: std::ops::RangeInclusive<u32> = 576..=65455;
+
 /// Base64 with or without the padding, as people copy it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
@@ -133,6 +136,9 @@ pub struct Networking {
     pub listen_port: u16,
     /// Where mesh addresses come from.
     pub subnet: String,
+    /// Bytes that a packet in the mesh may have; by what the link below takes unless this says it. Ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
     /// Whether this node's link has an IPv6 address, too, where it can; it has unless this is false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<bool>,
@@ -153,6 +159,7 @@ impl Default for Networking {
             interface: "wg0".to_owned(),
             listen_port: WIREGUARD_PORT,
             subnet: Subnet::DEFAULT.to_string(),
+            mtu: None,
             ipv6: None,
             hosts: None,
             endpoints: Vec::new(),
@@ -260,6 +267,8 @@ impl Config {
         check("networking.subnet", self.networking.subnet.parse::<Subnet>().err().map(|cause| cause.to_string()));
         check("networking.listen_port", (self.networking.listen_port == 0).then(|| "0 is no port".to_owned()));
         check("networking.interface", interface(&self.networking.interface).err());
+        let odd = self.networking.mtu.filter(|mtu| !MTU.contains(mtu));
+        check("networking.mtu", odd.map(|mtu| format!("{mtu} is not between {} and {}", MTU.start(), MTU.end())));
         for text in &self.networking.endpoints {
             check("networking.endpoints", endpoint(text).err());
         }
@@ -432,13 +441,14 @@ mod tests {
     fn values_are_checked_each_by_its_key() {
         let text = "discovery:\n  bind_addr: here\n  bind_port: 0\n  advertise: 127.0.0.1\n  node_name: \"my node\"\n  \
                     bootstrap_peers: [\"a:b\", \"host\", \"10.0.0.1:7946\", \"[fd00::1]:7946\"]\nnetworking:\n  interface: a/b\n  \
-                    endpoints: [\"0.0.0.0:1\", \"host:1\", \"192.0.2.1:0\"]\n  listen_port: 0\n  subnet: 10.42.1.0/16\ncluster:\n  auth_key: c2hvcnQ=\nidentity:\n  path: here.json\n";
+                    endpoints: [\"0.0.0.0:1\", \"host:1\", \"192.0.2.1:0\"]\n  listen_port: 0\n  mtu: 100\n  subnet: 10.42.1.0/16\ncluster:\n  auth_key: c2hvcnQ=\nidentity:\n  path: here.json\n";
         assert_eq!(
             Config::parse(text).unwrap().mistakes(),
             [
                 "networking.subnet: not an IPv4 network such as 10.42.0.0/16 (with a prefix of 1 to 30 bits, and no host bits set)",
                 "networking.listen_port: 0 is no port",
                 "networking.interface: \"a/b\" is no interface name",
+                "networking.mtu: 100 is not between 576 and 65455",
                 "networking.endpoints: 0.0.0.0 cannot be reached by other nodes",
                 "networking.endpoints: \"host:1\" is no address:port",
                 "networking.endpoints: 192.0.2.1:0 cannot be reached by other nodes",

@@ -259,6 +259,9 @@ impl<'a> Agent<'a> {
         let looks = begun >= self.due || self.link.mode().is_none();
         if looks {
             self.settings = Settings::of(self.node);
+            if let (Some(changes), Some(below)) = (&mut self.changes, &self.settings.below) {
+                changes.also(below);
+            }
         }
         self.link.revive(&self.settings, self.changes.as_ref().and_then(Changes::alias)).await;
         let outcome = match timeout(PATIENCE, self.reconcile(looks)).await {

@@ -17,7 +17,7 @@ use crate::world::{Node, block_on, no_wireguard};
 const MINUTE: Duration = Duration::from_secs(75);
 
 /// Two nodes with a tunnel between them.
-fn pair() -> (Life, Life) {
+pub fn pair() -> (Life, Life) {
     let (one, two) = (Node::new(), Node::new());
     one.namespace.wire(&two.namespace);
     let (one, two) = (Life::begin(one, "192.0.2.1"), Life::begin(two, "192.0.2.2"));
@@ -49,7 +49,7 @@ fn has(node: &Node, address: IpAddr) -> bool {
 }
 
 /// Both ways, and by both addresses.
-fn through(one: &Life, two: &Life) -> bool {
+pub fn through(one: &Life, two: &Life) -> bool {
     let dressed = |node: &Node| has(node, node.address.into()) && has(node, node.ula.into());
     dressed(&one.node) && dressed(&two.node) && one.node.reaches(&two.node) && two.node.reaches_by_ipv6(&one.node)
 }
@@ -59,6 +59,7 @@ fn what_is_changed_by_hand_is_put_right() {
     need!("what_is_changed_by_hand_is_put_right", no_wireguard());
     let (one, two) = pair();
     of_the_link(&one, &two);
+    of_the_wire(&one);
     of_the_peers(&one, &two);
     of_the_device(&one, &two);
     if one.node.with_device(async |device| device.mode()) == Mode::Kernel {
@@ -92,6 +93,21 @@ fn of_the_link(one: &Life, two: &Life) {
         })
     });
     wait_until("a way through", LONG, || through(one, two));
+}
+
+/// The size of what is below decides that of the link.
+fn of_the_wire(one: &Life) {
+    for (below, inside) in [(1400, 1320), (1500, 1420)] {
+        links(&one.node, async |links, _| {
+            let wire = links.find("wire").await.expect("links").expect("the wire").index;
+            links.set_mtu(wire, below).await.expect("another size");
+        });
+        let follows = async |links: &Links, _| {
+            let link = links.find(&one.node.interface).await.expect("links").expect("the link");
+            link.mtu == Some(inside)
+        };
+        wait_until("the link follows the wire", LONG, || links(&one.node, follows));
+    }
 }
 
 fn of_the_peers(one: &Life, two: &Life) {

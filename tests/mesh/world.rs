@@ -287,7 +287,8 @@ impl Node {
             address: self.address,
             prefix: 16,
             ula: None,
-            mtu: 1420,
+            mtu: Some(1420),
+            below: None,
             node_id: "a stranger".to_owned(),
         }
     }

@@ -80,7 +80,7 @@ struct Dressed {
 /// Mark, addresses, size and routes of the link, which is up then; the same for both modes. What is so already is not sent. A
 /// link without its IPv6 address is as good.
 async fn dress(settings: &Settings, links: &Links) -> Result<Dressed, Error> {
-    let Settings { interface: name, address, prefix, mtu, .. } = settings;
+    let Settings { interface: name, address, prefix, .. } = settings;
     let asked = |what: &str| {
         let what = what.to_owned();
         move |cause: io::Error| Error::refused(what, cause)
@@ -96,8 +96,16 @@ async fn dress(settings: &Settings, links: &Links) -> Result<Dressed, Error> {
     if set.map_err(asked(&format!("setting the address {address}/{prefix}")))? {
         changed.push("its address");
     }
-    if link.mtu != Some(*mtu) {
-        links.set_mtu(index, *mtu).await.map_err(asked(&format!("setting the MTU {mtu}")))?;
+    let mtu = match (settings.mtu, &settings.below) {
+        (Some(fixed), _) => fixed,
+        (None, None) => settings::mtu(None),
+        (None, Some(below)) => {
+            let below = links.find(below).await.map_err(asked("reading the link below"))?;
+            settings::mtu(below.and_then(|below| below.mtu))
+        }
+    };
+    if link.mtu != Some(mtu) {
+        links.set_mtu(index, mtu).await.map_err(asked(&format!("setting the MTU {mtu}")))?;
         changed.push("its MTU");
     }
     if !link.up {
@@ -109,7 +117,7 @@ async fn dress(settings: &Settings, links: &Links) -> Result<Dressed, Error> {
         changed.push("that it is up");
     }
     // It has the size of its packets only now.
-    let dressed = Link { mtu: Some(*mtu), ..link };
+    let dressed = Link { mtu: Some(mtu), ..link };
     let lacks_ipv6 = match settings.ula {
         Some(ula) => match set_ula(links, &dressed, ula).await {
             Ok(set) => {

@@ -78,14 +78,16 @@ pub struct Settings {
     pub prefix: u8,
     /// The IPv6 address of this node in the mesh; none if it is to have none.
     pub ula: Option<Ipv6Addr>,
-    /// Bytes that a packet may have.
-    pub mtu: u32,
+    /// Bytes that a packet may have; none if that follows the link below.
+    pub mtu: Option<u32>,
+    /// The link below; none if there is none yet.
+    pub below: Option<String>,
     /// Who this node is; marks the link as ours.
     pub node_id: String,
 }
 
 impl Settings {
-    /// The settings of this node. The size of a packet follows the link that this node announces.
+    /// The settings of this node. The size of a packet follows the link that this node announces, unless the configuration says it.
     pub fn of(node: &Node) -> Settings {
         let networking = &node.config.networking;
         Settings {
@@ -95,7 +97,8 @@ impl Settings {
             address: node.address,
             prefix: node.subnet.length(),
             ula: node.ula(),
-            mtu: mtu(below(node)),
+            mtu: networking.mtu,
+            below: below(node),
             node_id: node.identity.node_id().to_string(),
         }
     }
@@ -131,15 +134,14 @@ impl Settings {
 }
 
 /// Bytes of a packet inside, from those below.
-fn mtu(below: Option<u32>) -> u32 {
+pub(super) fn mtu(below: Option<u32>) -> u32 {
     below.map_or(MTU, |below| below.saturating_sub(OVERHEAD).clamp(SMALLEST, MTU))
 }
 
-/// Bytes that the link below takes; none if there is no such link yet.
-fn below(node: &Node) -> Option<u32> {
+/// The link below; none if there is none yet.
+fn below(node: &Node) -> Option<String> {
     let own = underlay::announced(&[], &node.config.networking.interface, node.subnet)?;
-    let (name, _) = underlay::addresses().into_iter().find(|(_, address)| *address == own)?;
-    std::fs::read_to_string(format!("/sys/class/net/{name}/mtu")).ok()?.trim().parse().ok()
+    underlay::addresses().into_iter().find(|(_, address)| *address == own).map(|(name, _)| name)
 }
 
 #[cfg(test)]
