@@ -16,7 +16,7 @@ use crate::mesh::record::{TAGS, Tags};
 /// Gossip that restarts is there again after some 100 ms.
 const SHORTEST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
-/// Events come in bursts: what comes within this long is looked at together.
+/// Events come in bursts: what comes within this long is looked at together, or in four times as long as a look takes.
 const BURST: Duration = Duration::from_millis(100);
 /// The membership is read this often without any event.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -70,7 +70,13 @@ async fn listen(mut client: Client, own: &Own, out: &Sender<Vec<Member>>) -> Res
     let mut alone = false;
     let mut tags = own.tags.clone();
     loop {
+        let begun = Instant::now();
         let members = client.members().await?;
+        let burst = BURST.max(begun.elapsed() * 4);
+        // Who moved follows anew: what this one would say of the node is no longer so.
+        if out.is_closed() {
+            return Ok(());
+        }
         tags.mark_unchanged();
         introduce(&mut client, own, &members).await?;
         let was_alone = std::mem::replace(&mut alone, is_alone(own, &members));
@@ -92,7 +98,7 @@ async fn listen(mut client: Client, own: &Own, out: &Sender<Vec<Member>>) -> Res
             stirred = client.stirred() => {
                 stirred?;
                 // The rest of the burst; a connection that broke says so at the next request.
-                drop(timeout(BURST, async { while client.stirred().await.is_ok() {} }).await);
+                drop(timeout(burst, async { while client.stirred().await.is_ok() {} }).await);
             }
             // Where nobody can change them any more, they stay as they are.
             Ok(()) = tags.changed() => {}
@@ -116,6 +122,15 @@ async fn introduce(client: &mut Client, own: &Own, members: &[Member]) -> Result
             warn!("unable to announce this node's record: {cause}; the other nodes do not let it in");
             Ok(())
         }
+        Ok(()) => look(client).await,
+        other => other,
+    }
+}
+
+/// Has every node look at once; where gossip does not want that, they do a second later.
+async fn look(client: &mut Client) -> Result<(), Error> {
+    match client.have_all_look().await {
+        Err(Error::Said(_)) => Ok(()),
         other => other,
     }
 }
@@ -126,7 +141,9 @@ fn is_alone(own: &Own, members: &[Member]) -> bool {
 
 async fn join(own: Own) {
     // That nobody answers is no news: being alone was said, and it is asked again.
-    if let Ok(mut client) = Client::connect(&own.rpc, &own.password).await {
-        drop(client.join(&own.targets).await);
+    if let Ok(mut client) = Client::connect(&own.rpc, &own.password).await
+        && client.join(&own.targets).await.is_ok()
+    {
+        drop(look(&mut client).await);
     }
 }

@@ -59,7 +59,10 @@ pub(super) fn relocate(paths: &Paths, node: Node, taken: &[Ipv4Addr]) -> Result<
             paths.address_json().display()
         ))
     })?;
-    warn!("another node has this node's mesh address and a smaller id: it is {} from now on", moved.address);
+    warn!(
+        "another node has this node's mesh address, and had it first or has the smaller id: it is {} from now on",
+        moved.address
+    );
     // Gossip that starts again must not announce the old address.
     if let Err(failure) = gossip(paths, &moved) {
         warn!("{}", failure.text);
@@ -67,10 +70,22 @@ pub(super) fn relocate(paths: &Paths, node: Node, taken: &[Ipv4Addr]) -> Result<
     Ok(moved)
 }
 
+/// Has the node settled at its address, and makes what says so.
+pub(super) fn settle(paths: &Paths, node: &mut Node) {
+    info!("this node is settled at {}: it moves for nobody from now on", node.address);
+    node.settle();
+    announce(paths, node);
+}
+
 /// Gives the node other keys of the cluster, and makes what says so.
 pub(super) fn rekey(paths: &Paths, node: &mut Node, keyring: Keyring) {
     info!("the keys of the cluster are {keyring} now, the first one in use, and were {}", node.keyring);
     node.rekey(keyring);
+    announce(paths, node);
+}
+
+/// Makes what says of the node what it is now.
+fn announce(paths: &Paths, node: &Node) {
     if let Err(error) = node.keep(paths) {
         warn!("unable to keep the record's generation: {error}; it follows the clock");
     }

@@ -16,7 +16,13 @@ pub fn join(paths: &Paths, targets: &[String]) -> Result<(), Failure> {
     let gossip = Gossip::read(paths).map_err(|cause| failed(cause, running))?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string(), "nothing was changed"))?;
-    let asked = async { Client::connect(&gossip.rpc_addr, &gossip.rpc_auth).await?.join(targets).await };
+    let asked = async {
+        let mut client = Client::connect(&gossip.rpc_addr, &gossip.rpc_auth).await?;
+        let joined = client.join(targets).await?;
+        // Whether they look at once or a second later is no matter to who asked.
+        drop(client.have_all_look().await);
+        Ok(joined)
+    };
     let joined = runtime.block_on(asked).map_err(|error| match error {
         Error::Said(cause) => failed(
             cause.trim().replace('\n', " "),

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::paths::Paths;
 use super::rpc::{Client, Error};
-use super::{Failure, files, hosts, say};
+use super::{Failure, files, hosts, node, say};
 use crate::unit::stopping::{REASON, Reason, SPAN};
 
 /// Telling the others takes Serf 1.3 to 1.6 s, and more only where messages are lost.
@@ -36,6 +36,12 @@ pub fn leave(paths: &Paths) -> Result<(), Failure> {
         .block_on(async { timeout(patience(span.as_deref()), asked).await.unwrap_or(Err(Error::Timeout)) })
         .map_err(|error| failed(format!("gossip at {}: {error}", gossip.rpc_addr)))?;
     info!("left the cluster");
+    if let Err(error) = node::unsettle(paths) {
+        warn!(
+            "unable to write {}: {error}; this node claims its address again when it is back",
+            paths.address_json().display()
+        );
+    }
     if let Err(error) = hosts::clear(paths) {
         warn!("unable to take the names of the mesh out of /etc/hosts: {error}; they lead nowhere now");
     }

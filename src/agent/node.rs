@@ -16,13 +16,11 @@ use super::files::{self, Place};
 use super::paths::Paths;
 use super::{init, keyring, serf};
 use crate::cluster::Local;
+use crate::cluster::contest::ATTEMPTS;
 use crate::cluster::k3s::{self, Role};
 use crate::mesh::address::address;
 use crate::mesh::record::Tags;
 use crate::mesh::{Identity, Keyring, Record, Subnet, ula};
-
-/// A move gives up after this many addresses that others have: the subnet is full then.
-const ATTEMPTS: usize = 1000;
 
 /// What to do about a damaged identity.json.
 const MEND: &str =
@@ -44,6 +42,10 @@ pub struct Node {
     pub attempt: u32,
     /// Where its WireGuard may be reached, as it says under its signature.
     pub endpoints: Vec<SocketAddr>,
+    /// Whether it has had its address among others for a while.
+    pub settled: bool,
+    /// Which run of the host this is.
+    pub run: Option<u32>,
     /// The generation of its record.
     pub generation: u64,
     /// The keys of the cluster that it holds.
@@ -79,7 +81,10 @@ impl Node {
             }
         };
         let kept = kept.filter(|kept| kept.node_id == identity.node_id().as_str());
-        let attempt = kept.as_ref().filter(|kept| kept.subnet == subnet.to_string()).map_or(0, |kept| kept.attempt);
+        let (attempt, settled) = match kept.as_ref().filter(|kept| kept.subnet == subnet.to_string()) {
+            Some(kept) => (kept.attempt, kept.settled),
+            None => (0, false),
+        };
         let address = address(identity.node_id(), subnet, attempt);
         let keyring = keyring::read(&paths.keyring())?.unwrap_or_else(|| serf::keyring(&config));
         let made_of = made_of(paths).unwrap_or_else(|| serf::configured(&config));
@@ -88,9 +93,21 @@ impl Node {
             found if found.is_empty() => kept.as_ref().map(|kept| kept.endpoints.clone()).unwrap_or_default(),
             found => found,
         };
-        let generation = 0;
-        let mut node =
-            Node { name, subnet, address, attempt, endpoints, generation, keyring, made_of, config, identity };
+        let (run, generation) = (run(), 0);
+        let mut node = Node {
+            name,
+            subnet,
+            address,
+            attempt,
+            endpoints,
+            settled,
+            run,
+            generation,
+            keyring,
+            made_of,
+            config,
+            identity,
+        };
         if let Some(kept) = kept {
             node.generation = kept.generation;
             if node.claim() != kept {
@@ -120,7 +137,7 @@ impl Node {
         let free = (self.attempt.saturating_add(1)..).take(ATTEMPTS).find(|attempt| !taken.contains(&at(attempt)));
         let attempt = free.ok_or_else(|| std::io::Error::other(format!("no address of {} is free", self.subnet)))?;
         let generation = now().max(self.generation.saturating_add(1));
-        let node = Node { address: at(&attempt), attempt, generation, ..self };
+        let node = Node { address: at(&attempt), attempt, settled: false, generation, ..self };
         node.keep(paths)?;
         Ok(node)
     }
@@ -128,6 +145,12 @@ impl Node {
     /// Takes the keyring for one that was made of the configured key, or holds it.
     pub(super) fn follow_configured(&mut self) {
         self.made_of = serf::configured(&self.config);
+    }
+
+    /// Is settled at its address from now on, and says so in its record.
+    pub(super) fn settle(&mut self) {
+        self.settled = true;
+        self.generation = now().max(self.generation.saturating_add(1));
     }
 
     /// Holds these keys from now on, and says so in its record.
@@ -145,6 +168,8 @@ impl Node {
             address: self.address,
             port: self.config.networking.listen_port,
             endpoints: self.endpoints.clone(),
+            settled: self.settled,
+            run: self.run,
             generation: self.generation,
             keys: self.keyring.fingerprints().iter().map(ToString::to_string).collect(),
             configured: self.made_of.clone(),
@@ -180,6 +205,8 @@ impl Node {
             port: self.config.networking.listen_port,
             generation: self.generation,
             keys: self.keyring.fingerprints(),
+            settled: self.settled,
+            run: self.run,
             mtu: None,
             endpoints: self.endpoints.clone(),
         }
@@ -191,6 +218,21 @@ pub(super) fn made_of(paths: &Paths) -> Option<String> {
     let text = files::read(&paths.address_json()).ok().flatten()?;
     let claim: Claim = serde_json::from_str(&text).ok()?;
     Some(claim.configured).filter(|configured| !configured.is_empty())
+}
+
+/// Gives up what this node was settled at: who leaves lets others have it.
+pub(super) fn unsettle(paths: &Paths) -> std::io::Result<()> {
+    let path = paths.address_json();
+    let kept = files::read(&path)?.and_then(|text| Claim::parse(&path, &text));
+    let Some(kept) = kept.filter(|kept| kept.settled) else { return Ok(()) };
+    let claim = Claim { settled: false, generation: kept.generation.saturating_add(1), ..kept };
+    files::replace(&path, &(serde_json::to_string_pretty(&claim)? + "\n"), false, Place::Kept)
+}
+
+/// Which run of the host this is, by what the kernel drew when it started; none where there is no `/proc`.
+fn run() -> Option<u32> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    u32::from_str_radix(text.get(..8)?, 16).ok()
 }
 
 /// Where WireGuard may be reached: what the configuration says, none of it in the mesh, and last this host's own address.
@@ -280,6 +322,10 @@ struct Claim {
     port: u16,
     #[serde(default)]
     endpoints: Vec<SocketAddr>,
+    #[serde(default)]
+    settled: bool,
+    #[serde(default)]
+    run: Option<u32>,
     generation: u64,
     /// The keys of the cluster that the record names.
     #[serde(default)]

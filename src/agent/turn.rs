@@ -196,13 +196,21 @@ impl<'a> Agent<'a> {
 
     /// Takes the keys that gossip holds now; true if they are others than before.
     fn hold(&mut self) -> bool {
+        if self.roster.settles(node::since_boot()) {
+            init::settle(self.paths, self.node);
+            self.renew();
+        }
         let held = &self.local.keyring;
         let Some(keyring) = self.keys.read().filter(|keyring| keyring != held) else { return false };
         init::rekey(self.paths, self.node, keyring);
+        self.renew();
+        true
+    }
+
+    fn renew(&mut self) {
         self.local = self.node.local();
         self.roster.renew(self.local.clone());
         self.tags.send_replace(self.node.tags());
-        true
     }
 
     /// Judges the members, and says what is new.
@@ -216,8 +224,10 @@ impl<'a> Agent<'a> {
 
     /// Takes the membership, and says what is new in it.
     fn hear(&mut self, members: Vec<Member>) {
-        // Others may have changed their keys because this node's gossip did.
-        self.hold();
+        self.hold(); // Others may have changed their keys because this node's gossip did.
+        if let (None, Some(observed)) = (&self.members, self.link.observed()) {
+            self.roster.recall(observed);
+        }
         self.judge(&members);
         if let Err(error) = seeds::keep(self.paths, &self.roster, &members) {
             self.complain(

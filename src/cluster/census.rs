@@ -194,6 +194,8 @@ mod tests {
             port: 51820,
             generation: 1,
             keys: keyring.fingerprints(),
+            settled: false,
+            run: None,
             mtu: None,
             endpoints: Vec::new(),
         };

@@ -171,7 +171,7 @@ pub enum Refusal {
     OwnAddress {
         /// The address.
         address: Ipv4Addr,
-        /// Whether this node keeps it, having the smaller id.
+        /// Whether this node keeps it, being settled or, where neither is, having the smaller id.
         kept: bool,
     },
     /// It and this node hold no key of the cluster that both could use.
@@ -184,7 +184,7 @@ pub enum Refusal {
     IdHeld(String),
     /// Its WireGuard key is held by another member.
     KeyHeld(String),
-    /// Its mesh address is held by another member, whose node id is smaller.
+    /// Its mesh address is held by another member, which had it first or has the smaller id.
     AddressHeld(Ipv4Addr, String),
     /// A newer record of its node was seen.
     Older {
@@ -209,10 +209,16 @@ impl Display for Refusal {
             Refusal::WeakKey => f.write_str("its WireGuard key is a zero or low-order point, which protects nothing"),
             Refusal::Outside(address, subnet) => write!(f, "its mesh address {address} is no host of {subnet}"),
             Refusal::OwnAddress { address, kept: true } => {
-                write!(f, "its mesh address {address} is this node's own, whose node id is smaller")
+                write!(
+                    f,
+                    "its mesh address {address} is this node's own, and this node keeps it: it had it first or has the smaller node id"
+                )
             }
             Refusal::OwnAddress { address, kept: false } => {
-                write!(f, "its mesh address {address} is this node's own, and its node id is smaller: this node moves")
+                write!(
+                    f,
+                    "its mesh address {address} is this node's own, and this node moves: that one had it first or has the smaller node id"
+                )
             }
             Refusal::NoCommonKey(keys) => {
                 write!(
@@ -227,7 +233,10 @@ impl Display for Refusal {
             Refusal::IdHeld(by) => write!(f, "its node id is held by member {by} with a newer record (a copied disk?)"),
             Refusal::KeyHeld(by) => write!(f, "its WireGuard key is held by member {by}"),
             Refusal::AddressHeld(address, by) => {
-                write!(f, "its mesh address {address} is held by member {by}, whose node id is smaller")
+                write!(
+                    f,
+                    "its mesh address {address} is held by member {by}, which had it first or has the smaller node id"
+                )
             }
             Refusal::Older { carries, seen } => {
                 write!(f, "its record is an old one (generation {carries}; {seen} was seen)")
@@ -250,7 +259,8 @@ pub fn verify(member: &Member, local: &Local) -> Result<Verified, Refusal> {
         return Err(Refusal::Outside(record.address, local.subnet));
     }
     if record.address == own.address {
-        let kept = own.node_id < record.node_id;
+        // A node that is settled is not driven out: an id can be searched until it is small, and has this address.
+        let kept = own.settled || !record.settled && own.node_id < record.node_id;
         return Err(Refusal::OwnAddress { address: record.address, kept });
     }
     let signed = record.endpoints.iter().map(|at| Ok(SocketAddr::new(place(at.ip(), local.subnet)?, at.port())));
@@ -317,6 +327,8 @@ pub(crate) mod tests {
             port: 51820,
             generation: 10,
             keys: keyring().fingerprints(),
+            settled: false,
+            run: None,
             mtu: None,
             endpoints: Vec::new(),
         }

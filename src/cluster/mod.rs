@@ -4,6 +4,7 @@
 //! no function that turns it into a peer.
 
 pub mod census;
+pub mod contest;
 pub mod k3s;
 pub mod member;
 pub mod roster;

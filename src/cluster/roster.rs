@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use super::contest::{self, Rival};
 use super::member::{Local, Member, Refusal, Status, Verified, verify};
 use crate::mesh::endpoints::Announced;
-use crate::mesh::peers::{PeerSpec, WgKey};
+use crate::mesh::peers::{Observed, PeerSpec, WgKey};
 use crate::mesh::record::Flaw;
 use crate::mesh::{Keyring, NodeId, Record};
 
@@ -17,6 +18,10 @@ const REMEMBERED: usize = 4096;
 /// restarted knows nobody at first, a tag may come half, and neither is a reason to close a tunnel.
 pub const GRACE: u64 = 600;
 
+/// A node is settled after so many seconds with its address among others, undisputed: all who could know a better claim have
+/// been heard by then.
+pub const PEACE: u64 = 10;
+
 /// Who is in, who is out, and why.
 #[derive(Clone, Debug)]
 pub struct Roster {
@@ -26,6 +31,12 @@ pub struct Roster {
     newest: BTreeMap<NodeId, u64>,
     /// The members that held when they were judged last, as gossip showed them then: a signature costs more than all the rest.
     judged: BTreeMap<String, (Member, Verified)>,
+    /// The addresses that peers had before this roster began, by key.
+    recalled: BTreeMap<WgKey, Ipv4Addr>,
+    /// Who else claims this node's address.
+    rivals: Vec<Rival>,
+    /// Since when this node has its address among others, and nobody disputes it, in seconds.
+    peace: Option<u64>,
     /// Since when gossip does not show a peer, or only with a record that does not hold, in seconds.
     missing: BTreeMap<String, u64>,
 }
@@ -118,8 +129,29 @@ impl Roster {
             refused: BTreeMap::new(),
             newest: BTreeMap::new(),
             judged: BTreeMap::new(),
+            recalled: BTreeMap::new(),
+            rivals: Vec::new(),
+            peace: None,
             missing: BTreeMap::new(),
         }
+    }
+
+    /// Takes the peers of a device that another roster filled before: who had an address then had it first.
+    pub fn recall(&mut self, observed: &Observed) {
+        self.recalled = observed
+            .peers
+            .iter()
+            .flat_map(|peer| peer.allowed.iter().map(|allowed| (peer.key, *allowed)))
+            .filter_map(|(key, allowed)| match allowed {
+                (IpAddr::V4(address), 32) => Some((key, address)),
+                _ => None,
+            })
+            .collect();
+    }
+
+    /// Whether this node, which was not settled, is from now on.
+    pub fn settles(&self, now: u64) -> bool {
+        !self.local.record.settled && self.peace.is_some_and(|since| now.saturating_sub(since) >= PEACE)
     }
 
     /// Takes this node for another: what it says of itself has changed, or the keys that it holds. The members are judged anew
@@ -131,11 +163,17 @@ impl Roster {
 
     /// Takes the whole membership as gossip shows it at `now`, in seconds of any clock; answers with what changed.
     ///
-    /// One node id under two names: the newer record keeps it. One address under two ids: the smaller id keeps it, so that
-    /// every node settles it the same way. One WireGuard key under two ids: whoever held it before keeps it, for an id can
-    /// be searched until it is small, and a key is copied easily; of two newcomers the smaller id.
+    /// One node id under two names: the newer record keeps it. One WireGuard key under two ids: whoever held it before keeps
+    /// it, for an id can be searched until it is small, and a key is copied easily; of two newcomers the smaller id. One
+    /// address under two ids: whoever had it before; of two newcomers the settled one, or else the smaller id.
     pub fn update(&mut self, members: &[Member], now: u64) -> Vec<Delta> {
         let (mut candidates, mut refused) = self.judge(members);
+        let contests = |name: &str| matches!(refused.get(name), Some(Refusal::OwnAddress { .. }));
+        let rivals = members.iter().filter(|member| contests(&member.name));
+        self.rivals = rivals
+            .filter_map(|member| Record::read(&member.name, &member.tags, &self.local.keyring).ok())
+            .map(|record| Rival { node_id: record.node_id, settled: record.settled })
+            .collect();
         candidates.extend(self.kept(members, &candidates, &refused, now));
         // The order in which they may claim: by id, and of one id the newest record first.
         candidates.sort_by(|a, b| {
@@ -151,7 +189,7 @@ impl Roster {
         let mut verified = BTreeMap::new();
         let mut ids: BTreeMap<NodeId, String> = BTreeMap::new();
         let mut keys = BTreeMap::new();
-        let mut addresses = BTreeMap::new();
+        let mut claimants = Vec::new();
         for candidate in candidates {
             let record = candidate.record();
             let (id, name) = (record.node_id.clone(), record.name.clone());
@@ -162,10 +200,8 @@ impl Roster {
                 Some(Refusal::Older { carries: record.generation, seen })
             } else if let Some(holder) = holders.get(&record.key).filter(|(holder, _)| *holder != id) {
                 Some(Refusal::KeyHeld(holder.1.clone()))
-            } else if let Some(by) = keys.get(&record.key) {
-                Some(Refusal::KeyHeld(String::clone(by)))
             } else {
-                addresses.get(&record.address).map(|by| Refusal::AddressHeld(record.address, String::clone(by)))
+                keys.get(&record.key).map(|by| Refusal::KeyHeld(String::clone(by)))
             };
             if let Some(refusal) = held {
                 refused.entry(name).or_insert(refusal);
@@ -173,13 +209,27 @@ impl Roster {
             }
             self.newest.insert(id.clone(), record.generation);
             ids.insert(id, name.clone());
-            keys.insert(record.key, name.clone());
-            addresses.insert(record.address, name.clone());
-            verified.insert(name, candidate);
+            keys.insert(record.key, name);
+            claimants.push(candidate);
+        }
+        let holders = self.holders(&claimants);
+        for claimant in claimants {
+            let record = claimant.record();
+            let name = record.name.clone();
+            match holders.get(&record.address) {
+                Some(by) if *by != name => {
+                    let refusal = Refusal::AddressHeld(record.address, by.clone());
+                    refused.entry(name).or_insert(refusal);
+                }
+                _ => drop(verified.insert(name, claimant)),
+            }
         }
         if self.newest.len() > REMEMBERED {
             self.newest.retain(|id, _| ids.contains_key(id));
         }
+        let alone = !verified.values().any(|peer| peer.status() == Status::Alive);
+        let disputed = refused.values().any(|refusal| matches!(refusal, Refusal::OwnAddress { .. }));
+        self.peace = if alone || disputed { None } else { self.peace.or(Some(now)) };
         let deltas = self.deltas(&verified, &refused);
         self.verified = verified;
         self.refused = refused;
@@ -197,13 +247,13 @@ impl Roster {
         out.map(|(name, refusal)| (name.as_str(), refusal))
     }
 
-    /// The addresses that this node must not move to, if it must move: those of the others, and the one that it lost to a
-    /// member with a smaller id. None if it may stay.
+    /// The addresses that this node must not move to, if it must move: see [`contest::taken`]. None if it may stay.
     pub fn lost(&self) -> Option<Vec<Ipv4Addr>> {
         let lost = |refusal: &Refusal| matches!(refusal, Refusal::OwnAddress { kept: false, .. });
         self.refused.values().any(lost).then(|| {
-            let others = self.verified.values().map(|peer| peer.record().address);
-            others.chain([self.local.record.address]).collect()
+            let (own, subnet) = (&self.local.record, self.local.subnet);
+            let held = self.verified.values().map(|peer| peer.record().address);
+            contest::taken(&own.node_id, own.address, &self.rivals, held, subnet)
         })
     }
 
@@ -241,6 +291,25 @@ impl Roster {
         lost.filter(|(name, ..)| now.saturating_sub(*self.missing.entry(String::clone(name)).or_insert(now)) < GRACE)
             .map(|(_, peer, status)| peer.shown_as(status))
             .collect()
+    }
+
+    /// The name of the one that has each address, of `claimants` in the order of their ids.
+    fn holders(&self, claimants: &[Verified]) -> BTreeMap<Ipv4Addr, String> {
+        let had: BTreeMap<_, Ipv4Addr> =
+            self.verified.values().map(|old| (holding(old), old.record().address)).collect();
+        let mut holders: BTreeMap<Ipv4Addr, (u8, String)> = BTreeMap::new();
+        for claimant in claimants {
+            let record = claimant.record();
+            let before = had.get(&holding(claimant)) == Some(&record.address)
+                || self.recalled.get(&record.key) == Some(&record.address);
+            let rank = if before { 0 } else { u8::from(!record.settled) + 1 };
+            let claim = (rank, record.name.clone());
+            let holder = holders.entry(record.address).or_insert_with(|| claim.clone());
+            if rank < holder.0 {
+                *holder = claim;
+            }
+        }
+        holders.into_iter().map(|(address, (_, name))| (address, name)).collect()
     }
 
     /// Judges each member by itself.
@@ -331,8 +400,9 @@ mod tests {
     use super::super::member::tests::{identity, local, member, record};
     use super::{Delta, Roster};
     use crate::cluster::{Local, Member, Refusal, Status};
-    use crate::mesh::Identity;
     use crate::mesh::endpoints::Announced;
+    use crate::mesh::peers::{Observed, ObservedPeer};
+    use crate::mesh::{Identity, Psk, Record};
 
     fn joined(seed: u8, name: &str) -> Member {
         let identity = identity(seed);
@@ -485,17 +555,101 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_loses_its_address_is_refused_and_not_said_to_have_left() {
+    fn a_claimed_address_does_not_drive_its_holder_out_whatever_the_id() {
         let (small, large) = two();
         let mut other = record(&large, "alpha");
         other.address = record(&small, "").address;
+        let holder = member(&other, &large);
+        let mut thief = record(&small, "zeta");
+        thief.settled = true;
+        let thief = member(&thief, &small);
+        let held = Refusal::AddressHeld(other.address, "alpha".to_owned());
         let mut roster = Roster::new(local());
-        roster.update(&[member(&other, &large)], 0);
-        assert_eq!(names(&roster), ["alpha"]);
-        let deltas = roster.update(&[member(&other, &large), member(&record(&small, "zeta"), &small)], 0);
-        assert!(
-            matches!(&deltas[..], [Delta::CameIn(_), Delta::Refused(name, Refusal::AddressHeld(..))] if name == "alpha")
-        );
+        roster.update(std::slice::from_ref(&holder), 0);
+        for _ in 0..2 {
+            roster.update(&[holder.clone(), thief.clone()], 0);
+            assert_eq!((names(&roster), roster.refused().next()), (vec!["alpha"], Some(("zeta", &held))));
+        }
+        // Nor where the agent starts again: the device tells who had it.
+        let mut again = Roster::new(local());
+        again.recall(&Observed {
+            peers: vec![ObservedPeer {
+                key: other.key,
+                endpoint: None,
+                allowed: vec![(other.address.into(), 32)],
+                keepalive: 0,
+                psk: Psk::none(),
+                handshake: None,
+                rx: 0,
+                tx: 0,
+            }],
+            ..Observed::default()
+        });
+        again.update(&[holder, thief.clone()], 0);
+        assert_eq!(names(&again), ["alpha"]);
+        // Who moves elsewhere is refused no more, and who gave it up does not hold it.
+        let mut moved = other;
+        moved.address = "10.42.9.9".parse().unwrap();
+        roster.update(&[member(&moved, &large), thief], 0);
+        assert_eq!(names(&roster), ["alpha", "zeta"]);
+    }
+
+    #[test]
+    fn of_two_newcomers_the_settled_one_has_the_address() {
+        let (small, large) = two();
+        let mut settled = record(&large, "alpha");
+        settled.address = record(&small, "").address;
+        settled.settled = true;
+        let members = [member(&settled, &large), member(&record(&small, "zeta"), &small)];
+        for members in [members.clone(), members.into_iter().rev().collect::<Vec<_>>().try_into().unwrap()] {
+            let mut roster = Roster::new(local());
+            roster.update(&members, 0);
+            assert_eq!(names(&roster), ["alpha"]);
+        }
+    }
+
+    #[test]
+    fn a_settled_node_moves_for_nobody_and_a_newcomer_for_whoever_is_settled() {
+        let (small, large) = two();
+        let shared = record(&small, "").address;
+        for own in [false, true] {
+            for other in [false, true] {
+                for (mine, theirs, smaller) in [(&small, &large, true), (&large, &small, false)] {
+                    let claims = |identity: &Identity, name: &str, settled: bool| Record {
+                        address: shared,
+                        settled,
+                        ..record(identity, name)
+                    };
+                    let mut roster = Roster::new(Local { record: claims(mine, "own", own), ..local() });
+                    roster.update(&[member(&claims(theirs, "other", other), theirs)], 0);
+                    let stays = match (own, other) {
+                        (true, _) => true,
+                        (false, true) => false,
+                        (false, false) => smaller,
+                    };
+                    assert_eq!(roster.lost().is_none(), stays, "{own} {other} {smaller}");
+                    assert_eq!(roster.refused().count(), 1);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_settles_after_a_while_of_peace_among_others() {
+        let mut roster = Roster::new(local());
+        let mut failed = joined(2, "node2");
+        failed.status = Status::Failed;
+        roster.update(&[failed], 0);
+        assert!(!roster.settles(1000));
+        roster.update(&[joined(2, "node2")], 1000);
+        assert!(!roster.settles(1000 + super::PEACE - 1) && roster.settles(1000 + super::PEACE));
+        let mut disputing = record(&identity(3), "node3");
+        disputing.address = local().record.address;
+        roster.update(&[joined(2, "node2"), member(&disputing, &identity(3))], 1003);
+        roster.update(&[joined(2, "node2")], 1005);
+        assert!(!roster.settles(1000 + super::PEACE) && roster.settles(1005 + super::PEACE));
+        roster.renew(Local { record: Record { settled: true, ..local().record }, ..local() });
+        assert!(!roster.settles(5000));
     }
 
     #[test]
@@ -516,8 +670,8 @@ mod tests {
         assert_eq!(
             deltas[0].to_string(),
             format!(
-                "unable to let member zeta in: its mesh address {shared} is this node's own, and its node id is smaller: \
-                 this node moves; it stays out until that changes"
+                "unable to let member zeta in: its mesh address {shared} is this node's own, and this node moves: that one had it \
+                 first or has the smaller node id; it stays out until that changes"
             )
         );
     }

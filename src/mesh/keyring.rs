@@ -213,6 +213,8 @@ mod tests {
             port: 51820,
             generation: 1,
             keys: keys.fingerprints(),
+            settled: false,
+            run: None,
             mtu: None,
             endpoints: Vec::new(),
         }

@@ -18,7 +18,10 @@ pub const VERSION: &str = "1";
 const LABEL: &[u8] = b"clusteros-init member record 1\0";
 
 /// Every tag that a record may have. One that gossip still shows though the record has it no more makes it another record.
-pub const TAGS: [&str; 11] = ["v", "id", "wg", "ip", "port", "gen", "keys", "mtu", "eps", "sig", "mac"];
+pub const TAGS: [&str; 13] = ["v", "id", "wg", "ip", "port", "gen", "keys", "st", "up", "mtu", "eps", "sig", "mac"];
+
+/// What the tag of a settled node says.
+const SETTLED: &str = "1";
 
 /// A node names at most so many endpoints.
 pub const ENDPOINTS: usize = 3;
@@ -40,6 +43,10 @@ pub struct Record {
     pub generation: u64,
     /// The keys of the cluster that it holds, the one that it uses first; 1 to [`keyring::MOST`].
     pub keys: Vec<Fingerprint>,
+    /// Whether it has had its address among others for a while, and nobody disputed it.
+    pub settled: bool,
+    /// Which run of its host it is, if it says that: another one since the host started anew.
+    pub run: Option<u32>,
     /// What its WireGuard interface takes in one packet, in bytes, if it says that.
     pub mtu: Option<u16>,
     /// Where its WireGuard may be reached, the best first, at most [`ENDPOINTS`].
@@ -66,9 +73,17 @@ impl Record {
             ("sig", STANDARD_NO_PAD.encode(identity.sign(&bytes))),
             ("mac", STANDARD_NO_PAD.encode(keyring.tag(&bytes))),
         ];
+        let settled = self.settled.then(|| ("st", SETTLED.to_owned()));
+        let run = self.run.map(|run| ("up", format!("{run:08x}")));
         let mtu = self.mtu.map(|mtu| ("mtu", mtu.to_string()));
         let endpoints = (!self.endpoints.is_empty()).then(|| ("eps", list(&self.endpoints)));
-        tags.into_iter().chain(mtu).chain(endpoints).map(|(key, value)| (key.to_owned(), value)).collect()
+        tags.into_iter()
+            .chain(settled)
+            .chain(run)
+            .chain(mtu)
+            .chain(endpoints)
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect()
     }
 
     /// Reads the record that a member called `name` carries in `tags`, and checks its signature and that it was made with a
@@ -96,6 +111,15 @@ impl Record {
             port: tag("port")?.parse().ok().filter(|port| *port != 0).ok_or(Flaw::Malformed("port"))?,
             generation: tag("gen")?.parse().map_err(|_| Flaw::Malformed("gen"))?,
             keys: keys(tag("keys")?).ok_or(Flaw::Malformed("keys"))?,
+            settled: match tags.get("st").map(String::as_str) {
+                None => false,
+                Some(SETTLED) => true,
+                Some(_) => return Err(Flaw::Malformed("st")),
+            },
+            run: match tags.get("up") {
+                None => None,
+                Some(text) => Some(digits(text).ok_or(Flaw::Malformed("up"))?),
+            },
             mtu: match tags.get("mtu").map(|text| text.parse()) {
                 None => None,
                 Some(Ok(mtu)) if mtu > 0 => Some(mtu),
@@ -127,6 +151,9 @@ impl Record {
         bytes.extend(self.address.octets());
         bytes.extend(self.port.to_be_bytes());
         bytes.extend(self.generation.to_be_bytes());
+        bytes.push(self.settled.into());
+        bytes.push(self.run.is_some().into());
+        bytes.extend(self.run.unwrap_or(0).to_be_bytes());
         bytes.extend(self.mtu.unwrap_or(0).to_be_bytes());
         bytes.extend(count(self.keys.len()));
         bytes.extend(self.keys.iter().flat_map(|key| key.0));
@@ -148,6 +175,11 @@ fn count(items: usize) -> [u8; 4] {
 
 fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
     STANDARD_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+/// A number of eight digits as they are written here, and in no other way.
+fn digits(text: &str) -> Option<u32> {
+    u32::from_str_radix(text, 16).ok().filter(|number| format!("{number:08x}") == text)
 }
 
 /// Fingerprints of eight digits after one another; none for what is no list of 1 to [`keyring::MOST`].
@@ -236,6 +268,8 @@ mod tests {
             port: 51820,
             generation: 1_795_000_000,
             keys: keyring(1).fingerprints(),
+            settled: true,
+            run: Some(0xbeef),
             mtu: Some(1420),
             endpoints: vec!["192.0.2.1:51820".parse().unwrap(), "[2001:db8::1]:51820".parse().unwrap()],
         }
@@ -251,7 +285,7 @@ mod tests {
         let read = |record: &Record| Record::read("node1", &record.tags(&identity, &keyring(1)), &keyring(1));
         let full = record(&identity, "node1");
         assert_eq!(read(&full).as_ref(), Ok(&full));
-        let bare = Record { mtu: None, endpoints: Vec::new(), ..full };
+        let bare = Record { settled: false, run: None, mtu: None, endpoints: Vec::new(), ..full };
         assert_eq!(read(&bare).as_ref(), Ok(&bare));
         assert!(bare.tags(&identity, &keyring(1)).keys().all(|key| TAGS.contains(&key.as_str())));
     }
@@ -266,6 +300,7 @@ mod tests {
             port: u16::MAX,
             generation: u64::MAX,
             keys: vec![key; 4],
+            run: Some(u32::MAX),
             mtu: Some(u16::MAX),
             endpoints: vec!["[2001:2001:2001:2001:2001:2001:2001:2001]:65535".parse().unwrap(); 3],
             ..record(&identity, &"n".repeat(63))
@@ -277,7 +312,7 @@ mod tests {
         let packed = |text: &str| text.len() + if text.len() < 32 { 1 } else { 3 };
         let size: usize = 2 + tags.iter().map(|(key, value)| packed(key) + packed(value)).sum::<usize>();
         assert!(tags.len() <= 15 && size < 512, "{size}");
-        assert_eq!(size, 491);
+        assert_eq!(size, 508);
     }
 
     #[test]
@@ -293,6 +328,7 @@ mod tests {
             ("gen", "1"),
             ("wg", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
             ("keys", "00000001"),
+            ("up", "0000bee0"),
             ("mtu", "1421"),
             ("eps", "192.0.2.1:51820"),
             ("eps", "[2001:db8::1]:51820,192.0.2.1:51820"),
@@ -301,7 +337,7 @@ mod tests {
             changed.insert(key.to_owned(), value.to_owned());
             assert_eq!(Record::read("node1", &changed, &keyring), forged, "{key}");
         }
-        for key in ["mtu", "eps"] {
+        for key in ["st", "up", "mtu", "eps"] {
             let mut less = tags.clone();
             less.remove(key);
             assert_eq!(Record::read("node1", &less, &keyring), forged, "{key}");
@@ -332,7 +368,7 @@ mod tests {
         let (tags, keyring) = (tags(&identity), keyring(1));
         assert_eq!(Record::read("node1", &Tags::new(), &keyring), Err(Flaw::None));
         for key in TAGS {
-            if !["mtu", "eps"].contains(&key) {
+            if !["st", "up", "mtu", "eps"].contains(&key) {
                 let mut less = tags.clone();
                 less.remove(key);
                 assert_eq!(Record::read("node1", &less, &keyring), Err(Flaw::Missing(key)));
@@ -347,6 +383,11 @@ mod tests {
             ("keys", "0001abf"),
             ("keys", "0001abff0"),
             ("keys", "0001abff0001abff0001abff0001abff0001abff"),
+            ("st", ""),
+            ("st", "0"),
+            ("up", "beef"),
+            ("up", "0000BEEF"),
+            ("up", "+000beef"),
             ("mtu", ""),
             ("mtu", "0"),
             ("mtu", "65536"),

@@ -18,6 +18,8 @@ fn truth() -> &'static (Keyring, Record, Tags) {
             port: 51820,
             generation: 1_795_000_000,
             keys: keyring.fingerprints(),
+            settled: true,
+            run: Some(7),
             mtu: Some(1420),
             endpoints: vec!["192.0.2.1:51820".parse().expect("one"), "[2001:db8::1]:51820".parse().expect("one")],
         };

@@ -214,6 +214,8 @@ fn membership(count: usize) -> (String, String) {
             port: 51820,
             generation: 1,
             keys: keyring.fingerprints(),
+            settled: false,
+            run: None,
             mtu: None,
             endpoints: Vec::new(),
         };

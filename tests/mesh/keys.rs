@@ -36,7 +36,7 @@ fn no_serf() -> Option<String> {
 fn cluster(second: Gossip) -> [Life; 2] {
     let (one, two) = (Node::new(), Node::new());
     one.namespace.wire(&two.namespace);
-    let (one, two) = (Life::begin(one, "192.0.2.1"), Life::begin_with(two, "192.0.2.2", second));
+    let (one, two) = (Life::begin(one, "192.0.2.1"), Life::begin_with(two, "192.0.2.2", second, ""));
     let joined = || two.said(&["join", "192.0.2.1"]).0 == Some(0);
     wait_until("a cluster", LONG, joined);
     wait_until("peers", LONG, || [&one, &two].iter().all(|life| life.node.dump().peers.len() == 1));

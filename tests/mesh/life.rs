@@ -1,6 +1,7 @@
 //! Whole nodes but for PID 1: `wg0`, `gossipd`, and `node-agent start`; and what a person asks of them.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::world::{Agent, Node, no_wireguard};
 pub const LONG: Duration = Duration::from_secs(40);
 
 /// A process that ends with the test.
-pub struct Process(Child);
+pub struct Process(pub Child);
 
 impl Process {
     /// Sends it a signal.
@@ -46,13 +47,14 @@ pub struct Life {
 impl Life {
     /// Starts all of it, and waits until the agent has seen everything for the first time.
     pub fn begin(node: Node, advertise: &str) -> Life {
-        Life::begin_with(node, advertise, Gossip::Ours)
+        Life::begin_with(node, advertise, Gossip::Ours, "")
     }
 
-    /// The same with this gossip.
-    pub fn begin_with(node: Node, advertise: &str, gossip: Gossip) -> Life {
+    /// The same with this gossip, and `networking` of its `node.yaml` has these lines, too.
+    pub fn begin_with(node: Node, advertise: &str, gossip: Gossip, networking: &str) -> Life {
         let file = node.root.join("etc/cluster-os/node.yaml");
-        let text = format!("discovery:\n  advertise: {advertise}\nnetworking:\n  interface: {}\n", node.interface);
+        let text =
+            format!("discovery:\n  advertise: {advertise}\nnetworking:\n  interface: {}\n{networking}", node.interface);
         fs::write(file, text).expect("node.yaml");
         fs::write(node.root.join("etc/hosts"), "127.0.0.1\tlocalhost\n").expect("hosts");
         assert!(node.run(&["init"]).status.success());
@@ -62,20 +64,29 @@ impl Life {
             command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
             Process(node.namespace.enter(|| command.spawn().expect("a process")))
         };
-        let mut command = match gossip {
-            // A machine that only runs the tests has it elsewhere.
-            Gossip::Ours => {
-                Command::new(std::env::var_os("GOSSIPD").unwrap_or_else(|| env!("CARGO_BIN_EXE_gossipd").into()))
+        let configuration = node.root.join("run/cluster-os/serf.json");
+        let command = match gossip {
+            Gossip::Ours => gossipd(&configuration),
+            Gossip::Serf => {
+                let mut command = Command::new("serf");
+                command.arg("agent").arg(format!("-config-file={}", configuration.display()));
+                command
             }
-            Gossip::Serf => Command::new("serf"),
         };
-        command.arg("agent");
-        command.arg(format!("-config-file={}", node.root.join("run/cluster-os/serf.json").display()));
         let gossip = start(command, "gossip.log");
         let agent = start(node.command(&["start"]), "agent.log");
         let peers = node.root.join("run/cluster-os/peers.json");
         wait_until("the agent's first report", LONG, || peers.exists());
         Life { node, _link: link, gossip, _agent: agent }
+    }
+
+    /// Ends all of it at once, as a loss of power does.
+    pub fn end(self) -> Node {
+        let Life { node, _link, gossip, _agent } = self;
+        drop((gossip, _agent, _link));
+        let _ = node.run(&["wg0", "--down"]);
+        let _ = fs::remove_dir_all(node.root.join("run/cluster-os"));
+        node
     }
 
     fn hosts(&self) -> String {
@@ -93,6 +104,15 @@ impl Life {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
+}
+
+/// The command that runs gossip with this configuration.
+pub fn gossipd(configuration: &Path) -> Command {
+    // A machine that only runs the tests has it elsewhere.
+    let program = std::env::var_os("GOSSIPD").unwrap_or_else(|| env!("CARGO_BIN_EXE_gossipd").into());
+    let mut command = Command::new(program);
+    command.arg(format!("-config-file={}", configuration.display()));
+    command
 }
 
 fn line(of: &Life) -> String {

@@ -6,8 +6,11 @@
 #[expect(dead_code, reason = "the rest is for the tests of PID 1")]
 mod kit;
 
+mod collision;
+mod crowd;
 mod figures;
 mod heal;
+mod insider;
 mod kernel;
 mod keys;
 mod life;

@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clusteros_init::agent::wg::{self, Device, Links, Settings};
-use clusteros_init::mesh::Psk;
 use clusteros_init::mesh::endpoints::Trials;
 use clusteros_init::mesh::peers::{Observed, Operation, PeerSpec, WgKey, diff};
+use clusteros_init::mesh::{Identity, Psk};
 use nix::sched::{CloneFlags, setns, unshare};
 use rtnetlink::{LinkUnspec, LinkVeth};
 use zeroize::Zeroizing;
@@ -94,6 +94,11 @@ impl Namespace {
         })
     }
 
+    /// What others enter it by.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+
     /// Lays a wire to `other`: this end has 192.0.2.1, the other 192.0.2.2.
     pub fn wire(&self, other: &Namespace) {
         let there = std::os::fd::AsRawFd::as_raw_fd(&other.0);
@@ -141,6 +146,15 @@ pub struct Agent {
 impl Node {
     /// A node that was initialised.
     pub fn new() -> Node {
+        Node::with(None)
+    }
+
+    /// The same, with an identity that was there before.
+    pub fn of(identity: &Identity) -> Node {
+        Node::with(Some(identity))
+    }
+
+    fn with(identity: Option<&Identity>) -> Node {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let interface = format!("wg{}x{number}", std::process::id());
@@ -150,6 +164,11 @@ impl Node {
         // Its namespace has no address yet that it could find by itself.
         let text = format!("discovery:\n  advertise: 192.0.2.1\nnetworking:\n  interface: {interface}\n");
         fs::write(file, text).expect("node.yaml");
+        if let Some(identity) = identity {
+            let file = root.join("var/lib/cluster-os/identity.json");
+            fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+            fs::write(file, identity.text()).expect("identity.json");
+        }
         let mut node = Node {
             namespace: Namespace::new(),
             interface,

@@ -23,7 +23,9 @@ const KEY_PATIENCE: Duration = Duration::from_secs(60);
 /// A join tries each target for Serf's 10 s.
 const JOIN_PATIENCE: Duration = Duration::from_secs(60);
 /// The events that change the membership.
-const EVENTS: &str = "member-join,member-leave,member-failed,member-update,member-reap";
+const EVENTS: &str = "member-join,member-leave,member-failed,member-update,member-reap,user:mesh";
+/// The event by which a node has all others look at once: those of the membership come only after a second without any.
+const LOOK: &str = "mesh";
 
 /// What gossip says to who gave no password, or a wrong one.
 const UNKNOWN: &str = "Authentication required";
@@ -155,6 +157,13 @@ impl Client {
         let targets = targets.iter().map(|target| target.as_str().into()).collect();
         let body = codec::map([("Existing", Value::Array(targets)), ("Replay", false.into())]);
         self.ask("join", Some(body), true, JOIN_PATIENCE).await.map(|body| codec::joined(&body))
+    }
+
+    /// Has every node look at the membership at once.
+    pub async fn have_all_look(&mut self) -> Result<(), Error> {
+        let body =
+            codec::map([("Name", LOOK.into()), ("Payload", Value::Binary(Vec::new())), ("Coalesce", false.into())]);
+        self.ask("event", Some(body), false, PATIENCE).await.map(drop)
     }
 
     /// Has every node do something with its keys, of which `key` is one in base64, and tells what came of it.
