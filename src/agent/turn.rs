@@ -239,12 +239,8 @@ impl<'a> Agent<'a> {
         }
         let now = node::now();
         let peers = self.roster.verified().map(|peer| peer.record().name.clone());
-        self.since = peers
-            .map(|name| {
-                let at = self.since.get(&name).copied().unwrap_or(now);
-                (name, at)
-            })
-            .collect();
+        let since = |name: String| (name.clone(), self.since.get(&name).copied().unwrap_or(now));
+        self.since = peers.map(since).collect();
         self.members = Some(members);
         self.unnamed = true;
     }

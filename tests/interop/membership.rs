@@ -177,6 +177,8 @@ fn a_record_survives_gossip_and_a_copy_of_it_does_not(program: Program) {
         port: 51820,
         generation: u64::MAX,
         keys: keyring.fingerprints(),
+        settled: true,
+        run: Some(u32::MAX),
         mtu: Some(u16::MAX),
         endpoints: vec!["[2001:2001:2001:2001:2001:2001:2001:2001]:65535".parse().expect("an address"); 3],
     };
