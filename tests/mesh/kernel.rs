@@ -1,16 +1,19 @@
 //! What only the kernel's WireGuard can show.
 
 use std::net::UdpSocket;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clusteros_init::agent::wg::Links;
 use clusteros_init::mesh::Identity;
 use zeroize::Zeroizing;
 
+use crate::heal;
 use crate::kit::{SOON, wait_until};
+use crate::life::LONG;
 use crate::need;
 use crate::scenes::{many, pair};
-use crate::world::{Node, block_on, no_kernel_wireguard, now};
+use crate::world::{Node, block_on, no_kernel_wireguard, no_machine, now};
 
 #[test]
 fn running_it_again_changes_nothing() {
@@ -129,4 +132,48 @@ fn taking_a_link_down_costs_less_than_deleting_it() {
         whole.saturating_sub(start) < most.max(Duration::from_secs(1)),
         "1000 peers took {whole:?}, {FEW} {deleted:?}"
     );
+}
+
+/// The kernel's module, which the tests take away for a while.
+struct Module;
+
+impl Module {
+    fn remove() -> Module {
+        // The kernel loads it by itself when a link is asked for.
+        std::fs::write("/proc/sys/kernel/modprobe", "/bin/false").expect("a sysctl");
+        wait_until("the module is unloaded", SOON, || module(&["-r", "wireguard"]));
+        Module
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        assert!(module(&["wireguard"]));
+        std::fs::write("/proc/sys/kernel/modprobe", "/sbin/modprobe").expect("a sysctl");
+    }
+}
+
+fn module(words: &[&str]) -> bool {
+    Command::new("modprobe").args(words).status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_kernel_that_learns_wireguard_takes_over_when_the_unit_restarts() {
+    need!(
+        "a_kernel_that_learns_wireguard_takes_over_when_the_unit_restarts",
+        no_kernel_wireguard().or_else(no_machine)
+    );
+    let module = Module::remove();
+    let (one, two) = heal::pair();
+    let says = |words: &str| one.said(&["status"]).1.contains(words);
+    assert!(says("in USERSPACE: this kernel has no WireGuard, so it is slower"), "{}", one.said(&["status"]).1);
+    drop(module);
+    assert!(says("in USERSPACE"));
+    // As `initctl restart wg0` does.
+    assert!(one.node.run(&["wg0", "--down"]).status.success());
+    let (_agent, said) = one.node.up();
+    assert_eq!(said, "READY=1\nSTATUS=kernel WireGuard");
+    wait_until("its peer is back", LONG, || !one.node.dump().peers.is_empty());
+    wait_until("a way through", LONG, || heal::through(&one, &two));
+    assert!(says(", in the kernel, MTU 1420"), "{}", one.said(&["status"]).1);
 }

@@ -51,6 +51,11 @@ pub fn no_kernel_wireguard() -> Option<String> {
     no_network().or_else(|| (!kernel_has_wireguard()).then(|| "the kernel has no WireGuard".to_owned()))
 }
 
+/// Why the kernel's modules cannot be changed here.
+pub fn no_machine() -> Option<String> {
+    std::env::var_os("AGENT").is_none().then(|| "this is no machine of the tests' own".to_owned())
+}
+
 fn kernel_has_wireguard() -> bool {
     Namespace::new().enter(|| {
         block_on(async {
