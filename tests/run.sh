@@ -216,6 +216,7 @@ rung_boot() {
     results tests/chaos/machine.sh
     results tests/k3s/machine.sh
     script tests/image/machine.sh
+    results tests/gossip/machine.sh
 }
 
 # --- running them ----------------------------------------------------------------------------------------------------
