@@ -19,7 +19,7 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 logs=$target/test-logs
 rungs=(style unit sim ns build lab image boot)
 # No rung may hang for ever.
-limit=${RUNG_LIMIT:-1200}
+limit=${RUNG_LIMIT:-1800}
 
 say() { printf 'run: %s\n' "$*"; }
 fail() {
@@ -165,7 +165,7 @@ rung_ns() {
         [[ " style sim swim bench-gossip ${pure[*]} " == *" $name "* ]] || arguments+=(--test "$name")
     done < <(sed -n '/^\[\[test\]\]/,/^$/s/^name = "\(.*\)"/\1/p' Cargo.toml)
     # What only the kernel's WireGuard, cgroup controllers or a machine can show is for rung boot: there they are for certain.
-    tests --no-fail-fast "${arguments[@]}" -- --nocapture --skip kernel:: --skip limits:: --skip machine::
+    tests --no-fail-fast "${arguments[@]}" -- --nocapture --skip kernel:: --skip limits:: --skip machine:: --skip figures::
 }
 
 rung_build() {
