@@ -48,11 +48,12 @@ impl Turn {
                 let kept = self.outfit.snapshot.as_mut().map(|snapshot| snapshot.keep(&record));
                 self.kept("snapshot", kept.unwrap_or(Ok(())));
             }
-            Action::Keyring(keys) => {
+            Action::Keyring { key, keys } => {
                 let text = files::keyring(&keys);
                 let path = self.outfit.keyring_file.as_ref();
                 let kept = path.map(|path| files::replace(path, text.as_bytes(), 0o600, ".new"));
-                self.kept("keyring file", kept.unwrap_or(Ok(())));
+                let why = kept.and_then(Result::err).map(|error| reason(&error));
+                self.outfit.node.handle(now(), Event::Kept { key, why }, &mut self.outfit.dice);
             }
             Action::Tags(tags) => {
                 let path = self.outfit.tags_file.as_ref();

@@ -109,12 +109,8 @@ fn drain(node: &mut Node, dice: &mut Steps, now: Time, links: &mut Vec<Link>) {
                 let found = host.parse().map(|ip| vec![SocketAddr::new(ip, port)]).map_err(|_| "no such host".into());
                 node.handle(now, Event::Found { lookup, found }, dice);
             }
-            Action::Happened(_)
-            | Action::Snapshot(_)
-            | Action::Keyring(_)
-            | Action::Tags(_)
-            | Action::Log(..)
-            | Action::Exit { .. } => {}
+            Action::Keyring { key, .. } => node.handle(now, Event::Kept { key, why: None }, dice),
+            Action::Happened(_) | Action::Snapshot(_) | Action::Tags(_) | Action::Log(..) | Action::Exit { .. } => {}
         }
     }
 }

@@ -50,6 +50,34 @@ fn keys_are_rotated_from_either_side() {
 }
 
 #[test]
+fn a_key_that_a_node_cannot_keep_is_told() {
+    need!("a_key_that_a_node_cannot_keep_is_told", no_serf());
+    use Program::{Ours, Serf};
+    let root = directory("unkept");
+    let folder = |name: &str| root.join(format!("of-{name}"));
+    let agents = cluster(&root, &[Ours, Serf], |configuration| {
+        let folder = folder(configuration["node_name"].as_str().expect("a name"));
+        fs::create_dir(&folder).expect("a folder");
+        let file = folder.join("keyring");
+        fs::write(&file, format!("[\"{OLD}\"]")).expect("a keyring");
+        configuration["keyring_file"] = file.display().to_string().into();
+    });
+    for (victim, new) in [(0, SHORT), (1, LONG)] {
+        let folder = folder(&agents[victim].name);
+        fs::remove_dir_all(&folder).expect("its folder is gone");
+        for asked in &agents {
+            let (well, said) = asked.try_ask(&["keys", "-install", new]);
+            assert!(!well && said.contains("1/2 nodes reported failure"), "{said}");
+            assert!(said.contains("Failed to write keyring file"), "{said}");
+        }
+        fs::create_dir(&folder).expect("a folder");
+        let said = agents[victim].ask(&["keys", "-install", new]);
+        assert!(said.contains("Successfully installed key"), "{said}");
+        assert!(fs::read_to_string(folder.join("keyring")).expect("it is kept").contains(new));
+    }
+}
+
+#[test]
 fn without_the_key_nobody_comes_in() {
     need!("without_the_key_nobody_comes_in", no_serf());
     use Program::{Ours, Serf};

@@ -170,7 +170,10 @@ impl World {
                     lines.push_back(Line { level, text: text.into() });
                 }
                 Some(Action::Exit { well }) => host.exit = Some(well),
-                Some(Action::Happened(_) | Action::Snapshot(_) | Action::Keyring(_) | Action::Tags(_)) => {}
+                Some(Action::Keyring { key, .. }) => {
+                    node.handle(self.now, Event::Kept { key, why: None }, &mut host.dice);
+                }
+                Some(Action::Happened(_) | Action::Snapshot(_) | Action::Tags(_)) => {}
             }
             if let Some(line) = lines.pop_front() {
                 let host = &mut self.hosts[at];

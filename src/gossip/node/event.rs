@@ -78,6 +78,13 @@ pub enum Event<'a> {
         /// What it says.
         payload: Vec<u8>,
     },
+    /// The keys that an operation changed were kept, or not: whoever asked for it is answered now.
+    Kept {
+        /// The key of the operation.
+        key: u64,
+        /// Why they could not be kept; nothing if they were, or if this node keeps none.
+        why: Option<String>,
+    },
     /// A line was written to the log.
     Said(Line),
     /// The node is to have these tags, for its configuration says so.
@@ -118,8 +125,13 @@ pub enum Action {
     Happened(serf::Event),
     /// Do this to the snapshot.
     Snapshot(serf::Record),
-    /// Keep these keys, in base64, the primary first.
-    Keyring(Vec<Zeroizing<String>>),
+    /// Keep these keys, in base64, the primary first, and say [`Event::Kept`].
+    Keyring {
+        /// The key of the operation that made them what they are.
+        key: u64,
+        /// All of them.
+        keys: Vec<Zeroizing<String>>,
+    },
     /// Keep these tags.
     Tags(Tags),
     /// Write a line to the log, and say [`Event::Said`].

@@ -15,10 +15,19 @@ impl Node {
             Some(ring) => changed(ring, change),
             None => KeyOutcome::Failed("No keyring to modify (encryption not enabled)".to_owned()),
         };
-        if let (KeyOutcome::Done, Some(ring)) = (&outcome, &self.keyring) {
-            self.actions.push_back(Action::Keyring(ring.keys().map(Key::base64).collect()));
+        match (&outcome, &self.keyring) {
+            (KeyOutcome::Done, Some(ring)) => {
+                self.actions.push_back(Action::Keyring { key, keys: ring.keys().map(Key::base64).collect() });
+            }
+            _ => self.serf.key_changed(now, key, outcome),
         }
-        self.serf.key_changed(now, key, outcome);
+    }
+
+    /// Answers for a change whose keys were kept, or not. It stays in memory as it is, as Serf's does: whoever asked must know that
+    /// it would not outlive this program.
+    pub(super) fn keys_kept(&mut self, now: Time, key: u64, why: Option<String>) {
+        let failed = |why| KeyOutcome::Failed(format!("Failed to write keyring file: {why}"));
+        self.serf.key_changed(now, key, why.map_or(KeyOutcome::Done, failed));
     }
 
     /// An operation on everybody's keys is over.

@@ -195,6 +195,7 @@ impl Node {
                     self.log(Level::Warn, format!("agent: Failed to respond to query: {refusal}"));
                 }
             }
+            Event::Kept { key, why } => self.keys_kept(now, key, why),
             Event::Said(line) => self.said(line),
             Event::Tags(tags) if tags == *self.serf.tags() => {}
             Event::Tags(tags) => {
