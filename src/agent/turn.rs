@@ -194,12 +194,16 @@ impl<'a> Agent<'a> {
             .ok();
     }
 
-    /// Takes the keys that gossip holds now; true if they are others than before.
-    fn hold(&mut self) -> bool {
+    /// Settles at this node's address once that was its own for long enough.
+    fn settle(&mut self) {
         if self.roster.settles(node::since_boot()) {
             init::settle(self.paths, self.node);
             self.renew();
         }
+    }
+
+    /// Takes the keys that gossip holds now; true if they are others than before.
+    fn hold(&mut self) -> bool {
         let held = &self.local.keyring;
         let Some(keyring) = self.keys.read().filter(|keyring| keyring != held) else { return false };
         init::rekey(self.paths, self.node, keyring);
@@ -257,6 +261,7 @@ impl<'a> Agent<'a> {
     /// Brings the device in line, writes the report, and says when to look again. A change of the membership is performed on what the
     /// device is known to hold; it is looked at only when that is due.
     async fn turn(&mut self) {
+        self.settle();
         let members = if self.hold() { self.members.clone() } else { None };
         if let Some(members) = members {
             self.judge(&members);
@@ -351,7 +356,7 @@ impl<'a> Agent<'a> {
             Document::new(&self.local, self.node.ula(), self.interface(), members, &self.roster, &self.targets);
         document.since(&self.since);
         let sight = wg::sight(self.interface(), self.node.ula()).await;
-        document.observe(mode(self.link.mode()), sight, self.link.observed(), node::now());
+        document.observe(Mode::word(self.link.mode()), sight, self.link.observed(), node::now());
         let (peers, connected) = document.counts();
         let path = self.paths.peers_json();
         let text = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
@@ -386,14 +391,5 @@ impl<'a> Agent<'a> {
             log!(level, "{text}");
             self.complaint = text;
         }
-    }
-}
-
-/// The device's mode in one word.
-pub fn mode(mode: Option<Mode>) -> &'static str {
-    match mode {
-        Some(Mode::Kernel) => "kernel",
-        Some(Mode::Userspace) => "userspace",
-        None => "absent",
     }
 }

@@ -11,8 +11,8 @@ use super::paths::Paths;
 use super::picture::{self, Mesh};
 use super::report::{Document, Peer, VERSION};
 use super::state::{State, lasted};
-use super::wg::{self, Device, Sight};
-use super::{Failure, files, node, say, turn};
+use super::wg::{self, Device, Mode, Sight};
+use super::{Failure, files, node, say};
 use crate::cluster::Status;
 
 /// A person waits this long for a device that does not answer.
@@ -89,11 +89,11 @@ async fn observe(document: &mut Document, now: u64) -> Result<(), wg::Error> {
             let stuck = |_| wg::Error::Refused("no answer".to_owned(), std::io::ErrorKind::TimedOut.into());
             let observed = observed.map_err(stuck)??;
             let sight = wg::sight(&document.own.interface, document.own.ula).await;
-            document.observe(turn::mode(Some(device.mode())), sight, Some(&observed), now);
+            document.observe(Mode::word(Some(device.mode())), sight, Some(&observed), now);
             Ok(())
         }
         Err(wg::Error::Absent(name)) => {
-            document.observe(turn::mode(None), Sight::default(), None, now);
+            document.observe(Mode::word(None), Sight::default(), None, now);
             Err(wg::Error::Absent(name))
         }
         Err(error) => Err(error),

@@ -26,6 +26,17 @@ pub enum Mode {
     Userspace,
 }
 
+impl Mode {
+    /// Who does the work of a device, if there is one, in one word.
+    pub fn word(mode: Option<Mode>) -> &'static str {
+        match mode {
+            Some(Mode::Kernel) => "kernel",
+            Some(Mode::Userspace) => "userspace",
+            None => "absent",
+        }
+    }
+}
+
 /// A device that is there.
 pub struct Device {
     name: String,
