@@ -11,6 +11,9 @@ pub mod cluster;
 pub mod control;
 #[cfg(feature = "ctl")]
 pub mod ctl;
+#[cfg(all(test, any(feature = "agent", feature = "gossip")))]
+#[path = "../tests/table/golden.rs"]
+mod golden;
 #[cfg(feature = "gossip")]
 pub mod gossip;
 #[cfg(feature = "gossip")]

@@ -117,20 +117,12 @@ fn sentence(text: &str) -> String {
 mod tests {
     use super::{WIDTH, help, of, page};
     use crate::agent::commands::COMMANDS;
-
-    /// What a golden file says; `BLESS=1` writes it.
-    fn golden(name: &str, text: &str) {
-        let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&path, text).unwrap();
-        }
-        assert_eq!(text, std::fs::read_to_string(path).unwrap());
-    }
+    use crate::golden::assert_golden;
 
     #[test]
     fn help_is_as_it_was() {
-        golden("node-agent-help.txt", &help());
-        golden("node-agent-help-keys.txt", &of(crate::agent::commands::find("keys").unwrap()));
+        assert_golden("node-agent-help.txt", &help());
+        assert_golden("node-agent-help-keys.txt", &of(crate::agent::commands::find("keys").unwrap()));
         for page in COMMANDS.iter().map(of).chain([help()]) {
             assert!(page.lines().all(|line| line.chars().count() <= WIDTH && line == line.trim_end()), "{page}");
         }
@@ -139,7 +131,7 @@ mod tests {
     #[test]
     fn the_page_has_every_command_and_option() {
         let page = page();
-        golden("man/node-agent.roff", &page);
+        assert_golden("man/node-agent.roff", &page);
         for command in COMMANDS {
             assert!(!command.brief.is_empty() && !command.text.is_empty(), "{}", command.name);
             for name in command.options.iter().map(|flag| flag.name).chain([command.name]) {

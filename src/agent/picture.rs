@@ -201,6 +201,7 @@ mod tests {
     use super::{Mesh, svg};
     use crate::agent::report::Peer;
     use crate::agent::report::tests::document;
+    use crate::golden::assert_golden;
 
     /// The document with a peer of every state, and one whose name wants to be markup.
     fn every() -> crate::agent::report::Document {
@@ -221,11 +222,7 @@ mod tests {
     #[test]
     fn the_picture_is_as_it_was() {
         let text = svg(&every(), 1012);
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/mesh.svg");
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(path, &text).unwrap();
-        }
-        assert!(std::fs::read_to_string(path).unwrap_or_default() == text, "differs from {path}; it was:\n{text}");
+        assert_golden("mesh.svg", &text);
     }
 
     #[test]

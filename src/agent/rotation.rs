@@ -144,6 +144,7 @@ impl Rotation {
 #[cfg(test)]
 mod tests {
     use super::{MEND, Stage, next};
+    use crate::golden::assert_golden;
     use crate::mesh::keyring::Fingerprint;
 
     #[test]
@@ -154,15 +155,6 @@ mod tests {
         for stage in stages {
             text += &format!("{stage:?}: {}\n", next(stage, new, &[old, older]));
         }
-        golden("keys-stopped.txt", &text);
-    }
-
-    /// What a golden file says; `BLESS=1` writes it.
-    fn golden(name: &str, text: &str) {
-        let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&path, text).unwrap();
-        }
-        assert_eq!(text, std::fs::read_to_string(path).unwrap());
+        assert_golden("keys-stopped.txt", &text);
     }
 }

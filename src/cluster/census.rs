@@ -168,8 +168,8 @@ impl Census {
 #[cfg(test)]
 mod tests {
     use super::{Census, Count, Obstacle};
+    use crate::cluster::member::tests::record;
     use crate::cluster::{Member, Status};
-    use crate::mesh::address::{Subnet, address};
     use crate::mesh::keyring::Fingerprint;
     use crate::mesh::record::Tags;
     use crate::mesh::{Identity, Keyring, Record};
@@ -186,19 +186,7 @@ mod tests {
     /// The member of this number with these keys; none of them: a `serf agent` without a record.
     fn member(n: u8, status: Status, keys: &[u8]) -> Member {
         let (name, identity, keyring) = (format!("node{n}"), Identity::from_seed(&[n; 32]), ring(keys));
-        let record = Record {
-            node_id: identity.node_id().clone(),
-            name: name.clone(),
-            key: identity.wireguard_key(),
-            address: address(identity.node_id(), Subnet::DEFAULT, 0),
-            port: 51820,
-            generation: 1,
-            keys: keyring.fingerprints(),
-            settled: false,
-            run: None,
-            mtu: None,
-            endpoints: Vec::new(),
-        };
+        let record = Record { keys: keyring.fingerprints(), ..record(&identity, &name) };
         let tags = if keys.is_empty() { Tags::new() } else { record.tags(&identity, &keyring) };
         Member { name, addr: [192, 0, 2, n].into(), port: 7946, tags, status }
     }

@@ -134,28 +134,20 @@ fn key_too(key: &Key) -> String {
 #[cfg(test)]
 mod tests {
     use super::{help, page};
+    use crate::golden::assert_golden;
     use crate::gossipd::settings::KEYS;
-
-    /// What a golden file says; `BLESS=1` writes it.
-    fn golden(name: &str, text: &str) {
-        let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-        if std::env::var_os("BLESS").is_some() {
-            std::fs::write(&path, text).unwrap();
-        }
-        assert_eq!(text, std::fs::read_to_string(path).unwrap());
-    }
 
     #[test]
     fn help_is_as_it_was() {
         let text = help();
-        golden("gossipd-help.txt", &text);
+        assert_golden("gossipd-help.txt", &text);
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 
     #[test]
     fn the_page_has_every_flag_and_key() {
         let page = page();
-        golden("man/gossipd.roff", &page);
+        assert_golden("man/gossipd.roff", &page);
         for key in KEYS {
             assert!(!key.help.is_empty(), "{}{}", key.flag, key.key);
             for name in [key.flag, key.key] {

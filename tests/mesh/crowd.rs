@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::kit::{self, wait_until};
 use crate::life::{LONG, Life, Process, gossipd};
-use crate::world::{Namespace, block_on};
+use crate::world::{Namespace, block_on, end};
 
 /// The cluster's key.
 pub const KEY: [u8; 32] = {
@@ -57,10 +57,10 @@ impl Hub {
                 let moved = LinkUnspec::new_with_name("wire").setns_by_fd(there).build();
                 handle.link().change(moved).execute().await.expect("its other end");
             });
-            end(&name, Ipv4Addr::new(198, 51, 100, 4 * number + 1));
+            end(&name, Ipv4Addr::new(198, 51, 100, 4 * number + 1), 30);
         });
         namespace.enter(|| {
-            end("wire", Hub::address(number));
+            end("wire", Hub::address(number), 30);
             block_on(async {
                 let (connection, handle, _) = rtnetlink::new_connection().expect("rtnetlink");
                 let _connection = tokio::spawn(connection);
@@ -72,15 +72,6 @@ impl Hub {
             });
         });
     }
-}
-
-fn end(name: &str, address: Ipv4Addr) {
-    block_on(async {
-        let links = Links::open().expect("rtnetlink");
-        let link = links.find(name).await.expect("links").expect("the end of a wire");
-        links.add_address(link.index, address, 30).await.expect("an address");
-        links.set_up(link.index).await.expect("the wire up");
-    });
 }
 
 /// Somebody who runs gossip, and says there what they like.

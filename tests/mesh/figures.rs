@@ -16,6 +16,7 @@ use clusteros_init::mesh::known::perform;
 use clusteros_init::mesh::peers::{Observed, Operation, PeerSpec, SELDOM, WgKey, diff};
 use clusteros_init::mesh::{Identity, Keyring, Record, Subnet, address};
 
+use crate::insider;
 use crate::need;
 use crate::scenes::many;
 use crate::world::{Node, block_on, no_kernel_wireguard};
@@ -206,19 +207,9 @@ fn membership(count: usize) -> (String, String) {
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&number.to_be_bytes());
         let identity = Identity::from_seed(&seed);
-        let record = Record {
-            node_id: identity.node_id().clone(),
-            name: format!("node{number}"),
-            key: identity.wireguard_key(),
-            address: address::address(identity.node_id(), subnet, 0),
-            port: 51820,
-            generation: 1,
-            keys: keyring.fingerprints(),
-            settled: false,
-            run: None,
-            mtu: None,
-            endpoints: Vec::new(),
-        };
+        let address = address::address(identity.node_id(), subnet, 0);
+        let keys = keyring.fingerprints();
+        let record = Record { address, keys, ..insider::record(&identity, &format!("node{number}")) };
         (record, identity)
     };
     let member = |number: usize| {

@@ -58,7 +58,8 @@ fn forged(seed: &mut u64, than: &NodeId, smaller: bool) -> Identity {
     }
 }
 
-fn record(identity: &Identity, name: &str) -> Record {
+/// What `name` may say of itself, at its first address.
+pub fn record(identity: &Identity, name: &str) -> Record {
     Record {
         node_id: identity.node_id().clone(),
         name: name.to_owned(),

@@ -115,17 +115,18 @@ impl Namespace {
                 let moved = LinkUnspec::new_with_name("far").setns_by_fd(there).build();
                 handle.link().change(moved).execute().await.expect("its other end");
             });
-            address("wire", Ipv4Addr::new(192, 0, 2, 1));
+            end("wire", Ipv4Addr::new(192, 0, 2, 1), 24);
         });
-        other.enter(|| address("far", Ipv4Addr::new(192, 0, 2, 2)));
+        other.enter(|| end("far", Ipv4Addr::new(192, 0, 2, 2), 24));
     }
 }
 
-fn address(name: &str, address: Ipv4Addr) {
+/// Brings up the end `name` of a wire with this address.
+pub fn end(name: &str, address: Ipv4Addr, prefix: u8) {
     block_on(async {
         let links = Links::open().expect("rtnetlink");
         let link = links.find(name).await.expect("links").expect("the end of a wire");
-        links.add_address(link.index, address, 24).await.expect("an address");
+        links.add_address(link.index, address, prefix).await.expect("an address");
         links.set_up(link.index).await.expect("the wire up");
     });
 }

@@ -4,6 +4,8 @@
 
 mod count;
 mod noise;
+#[path = "../kit/seeded.rs"]
+mod seeded;
 
 use clusteros_init::gossip::wire::coordinate::Coordinate;
 use clusteros_init::gossip::wire::crypt::{Key, Keyring};

@@ -1,7 +1,10 @@
 //! Bytes that nobody would send: noise, noise that has the form of msgpack, and real packets that were tampered with.
 
-/// SplitMix64.
-pub struct Noise(u64);
+use clusteros_init::gossip::Dice;
+
+use crate::seeded::Seeded;
+
+pub struct Noise(Seeded);
 
 /// What fields are called, so that some are met.
 const WORDS: &[&str] = &[
@@ -42,20 +45,12 @@ const WORDS: &[&str] = &[
 impl Noise {
     /// Always the same for a seed.
     pub const fn new(seed: u64) -> Noise {
-        Noise(seed.wrapping_mul(0xa076_1d64_78bd_642f))
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Noise(Seeded(seed.wrapping_mul(0xa076_1d64_78bd_642f)))
     }
 
     /// A number below `count`.
     pub fn below(&mut self, count: usize) -> usize {
-        (self.next() % count as u64) as usize
+        (self.0.next() % count as u64) as usize
     }
 
     /// True once in `count` times.
@@ -68,7 +63,7 @@ impl Noise {
         match self.below(4) {
             0 => {
                 let length = self.below(1500);
-                (0..length).map(|_| self.next() as u8).collect()
+                (0..length).map(|_| self.0.next() as u8).collect()
             }
             1 => self.tampered(real),
             _ => {
@@ -88,10 +83,10 @@ impl Noise {
             let (at, to) = (self.below(bytes.len() + 1), self.below(bytes.len() + 1));
             match self.below(5) {
                 0 => bytes.truncate(at),
-                1 => bytes.insert(at, self.next() as u8),
+                1 => bytes.insert(at, self.0.next() as u8),
                 2 => bytes.extend_from_within(at.min(to)..at.max(to).min(at.min(to) + 5000)),
                 3 => drop(bytes.drain(at.min(to)..at.max(to).min(at.min(to) + 20))),
-                _ => bytes.get_mut(at).into_iter().for_each(|byte| *byte = self.next() as u8),
+                _ => bytes.get_mut(at).into_iter().for_each(|byte| *byte = self.0.next() as u8),
             }
         }
         bytes
@@ -101,10 +96,10 @@ impl Noise {
         let most = if self.one_of(9) { 300 } else { 6 };
         let length = self.below(most);
         match self.below(if depth == 0 { 5 } else { 9 }) {
-            0 => out.push(self.next() as u8),
+            0 => out.push(self.0.next() as u8),
             1 => {
                 out.push([0xcc, 0xcd, 0xce, 0xcf, 0xd0, 0xd1, 0xd2, 0xd3, 0xca, 0xcb, 0xc0][self.below(11)]);
-                (0..length).for_each(|_| out.push(self.next() as u8));
+                (0..length).for_each(|_| out.push(self.0.next() as u8));
             }
             2 | 3 => {
                 let word = WORDS[self.below(WORDS.len())];
@@ -113,16 +108,16 @@ impl Noise {
             }
             4 => {
                 out.extend_from_slice(&[[0xc4, 0xd9][self.below(2)], length as u8]);
-                (0..length as u8).for_each(|_| out.push(self.next() as u8));
+                (0..length as u8).for_each(|_| out.push(self.0.next() as u8));
             }
             5 | 6 => {
-                let announced = if self.one_of(9) { self.next() as u16 } else { length as u16 };
+                let announced = if self.one_of(9) { self.0.next() as u16 } else { length as u16 };
                 out.push(0xdc);
                 out.extend_from_slice(&announced.to_be_bytes());
                 (0..length.min(40)).for_each(|_| self.value(out, depth - 1));
             }
             _ => {
-                let announced = if self.one_of(9) { self.next() as u16 } else { length as u16 };
+                let announced = if self.one_of(9) { self.0.next() as u16 } else { length as u16 };
                 out.push(0xde);
                 out.extend_from_slice(&announced.to_be_bytes());
                 (0..length.min(40)).for_each(|_| {
