@@ -6,7 +6,7 @@
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod boot;
-#[cfg(feature = "agent")]
+#[cfg(feature = "mesh")]
 pub mod cluster;
 pub mod control;
 #[cfg(feature = "ctl")]

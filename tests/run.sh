@@ -154,7 +154,7 @@ rung_sim() {
     tests --no-fail-fast "${arguments[@]}" -- --nocapture
     # Each of them takes all processors by itself, so that what it prints is its own time. A larger cache of freed memory is
     # 4 % of it.
-    GLIBC_TUNABLES=glibc.malloc.tcache_count=127 SIM_LIVES=${SIM_LIVES:-1000000} tests --profile sim --no-default-features --features gossip --test sim --test swim -- --nocapture --test-threads=1
+    GLIBC_TUNABLES=glibc.malloc.tcache_count=127 SIM_LIVES=${SIM_LIVES:-1000000} tests --profile sim --no-default-features --features gossip,mesh --test sim --test swim --test together -- --nocapture --test-threads=1
     script tests/fuzz/run.sh
 }
 
@@ -162,7 +162,7 @@ rung_sim() {
 rung_ns() {
     local name arguments=()
     while read -r name; do
-        [[ " style sim swim bench-gossip ${pure[*]} " == *" $name "* ]] || arguments+=(--test "$name")
+        [[ " style sim swim together bench-gossip ${pure[*]} " == *" $name "* ]] || arguments+=(--test "$name")
     done < <(sed -n '/^\[\[test\]\]/,/^$/s/^name = "\(.*\)"/\1/p' Cargo.toml)
     # What only the kernel's WireGuard, cgroup controllers or a machine can show is for rung boot: there they are for certain.
     tests --no-fail-fast "${arguments[@]}" -- --nocapture --skip kernel:: --skip limits:: --skip machine:: --skip figures::

@@ -1,5 +1,6 @@
 //! This node as its files and its environment make it: configuration, identity, name, address.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -16,9 +17,8 @@ use super::files::{self, Place};
 use super::paths::Paths;
 use super::{init, keyring, serf};
 use crate::cluster::Local;
-use crate::cluster::contest::ATTEMPTS;
 use crate::cluster::k3s::{self, Role};
-use crate::mesh::address::address;
+use crate::mesh::address::{address, next};
 use crate::mesh::record::Tags;
 use crate::mesh::{Identity, Keyring, Record, Subnet, ula};
 
@@ -132,12 +132,12 @@ impl Node {
 
     /// The same node at its next address that is none of `taken`, which is kept; it fails if that cannot be kept, because
     /// a node that forgets where it moved would come back to the address that it lost.
-    pub(super) fn moved(self, paths: &Paths, taken: &[Ipv4Addr]) -> std::io::Result<Node> {
-        let at = |attempt: &u32| address(self.identity.node_id(), self.subnet, *attempt);
-        let free = (self.attempt.saturating_add(1)..).take(ATTEMPTS).find(|attempt| !taken.contains(&at(attempt)));
-        let attempt = free.ok_or_else(|| std::io::Error::other(format!("no address of {} is free", self.subnet)))?;
+    pub(super) fn moved(self, paths: &Paths, taken: &BTreeSet<Ipv4Addr>) -> std::io::Result<Node> {
+        let free = next(self.identity.node_id(), self.subnet, self.attempt, taken);
+        let (attempt, address) =
+            free.ok_or_else(|| std::io::Error::other(format!("no address of {} is free", self.subnet)))?;
         let generation = now().max(self.generation.saturating_add(1));
-        let node = Node { address: at(&attempt), attempt, settled: false, generation, ..self };
+        let node = Node { address, attempt, settled: false, generation, ..self };
         node.keep(paths)?;
         Ok(node)
     }

@@ -1,7 +1,7 @@
 //! `node-agent start`: the loop. It waits in one place for gossip, for the link, for a look that is due or for the end,
 //! and then brings the device from what it is to what the roster says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ pub fn start(paths: &Paths) -> Result<(), Failure> {
 }
 
 /// Runs until the end is asked for, or until this node must move; then it answers with the addresses that are taken.
-async fn run(paths: &Paths, node: &mut Node) -> std::io::Result<Option<Vec<Ipv4Addr>>> {
+async fn run(paths: &Paths, node: &mut Node) -> std::io::Result<Option<BTreeSet<Ipv4Addr>>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (out, mut memberships) = mpsc::channel(1);

@@ -3,11 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use crate::mesh::address::address;
+use crate::mesh::address::{ATTEMPTS, address, next};
 use crate::mesh::{NodeId, Subnet};
-
-/// A node gives up after this many addresses that others have: the subnet is full then.
-pub const ATTEMPTS: usize = 1000;
 
 /// A node at an address that others claim, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,19 +23,16 @@ pub fn taken(
     rivals: &[Rival],
     held: impl IntoIterator<Item = Ipv4Addr>,
     subnet: Subnet,
-) -> Vec<Ipv4Addr> {
+) -> BTreeSet<Ipv4Addr> {
     let mut taken: BTreeSet<Ipv4Addr> = held.into_iter().chain([lost]).collect();
     let mut order: Vec<&Rival> = rivals.iter().collect();
     order.sort_by_key(|rival| (!rival.settled, &rival.node_id));
     // The first one stays, and so does who is settled.
     for rival in order.into_iter().skip(1).filter(|rival| !rival.settled && rival.node_id < *own) {
-        let at = |attempt: &u32| address(&rival.node_id, subnet, *attempt);
-        let now = (0..).take(ATTEMPTS).find(|attempt| at(attempt) == lost);
-        let next =
-            now.and_then(|now| (now + 1..).take(ATTEMPTS).map(|attempt| at(&attempt)).find(|at| !taken.contains(at)));
-        taken.extend(next);
+        let now = (0..).take(ATTEMPTS).find(|attempt| address(&rival.node_id, subnet, *attempt) == lost);
+        taken.extend(now.and_then(|now| next(&rival.node_id, subnet, now, &taken)).map(|(_, address)| address));
     }
-    taken.into_iter().collect()
+    taken
 }
 
 #[cfg(test)]
@@ -48,7 +42,7 @@ mod tests {
 
     use crate::cluster::member::tests::{keyring, local, member};
     use crate::cluster::{Local, Roster};
-    use crate::mesh::address::address;
+    use crate::mesh::address::{address, next};
     use crate::mesh::{Identity, Record, Subnet};
 
     struct Node {
@@ -84,9 +78,8 @@ mod tests {
             node.roster.update(&members, 0);
             let Some(taken) = node.roster.lost() else { continue };
             moved = true;
-            let at = |attempt: &u32| address(&node.record.node_id, subnet, *attempt);
-            node.attempt = (node.attempt + 1..).find(|attempt| !taken.contains(&at(attempt))).expect("an address");
-            node.record.address = at(&node.attempt);
+            let free = next(&node.record.node_id, subnet, node.attempt, &taken);
+            (node.attempt, node.record.address) = free.expect("an address");
             node.record.generation += 1;
             node.roster.renew(Local { record: node.record.clone(), subnet, keyring: keyring() });
         }

@@ -248,7 +248,7 @@ impl Roster {
     }
 
     /// The addresses that this node must not move to, if it must move: see [`contest::taken`]. None if it may stay.
-    pub fn lost(&self) -> Option<Vec<Ipv4Addr>> {
+    pub fn lost(&self) -> Option<BTreeSet<Ipv4Addr>> {
         let lost = |refusal: &Refusal| matches!(refusal, Refusal::OwnAddress { kept: false, .. });
         self.refused.values().any(lost).then(|| {
             let (own, subnet) = (&self.local.record, self.local.subnet);

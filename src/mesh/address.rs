@@ -1,5 +1,6 @@
 //! The mesh address of a node: computed from its id, so that nobody has to hand it out.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
@@ -97,9 +98,19 @@ pub fn address(id: &NodeId, subnet: Subnet, attempt: u32) -> Ipv4Addr {
     Ipv4Addr::from_bits(subnet.network + first % hosts + 1)
 }
 
+/// A move gives up after this many addresses that others have: the subnet is full then.
+pub const ATTEMPTS: usize = 1000;
+
+/// Where `id` goes when the address of `attempt` is another's: its next attempt whose address is none of `taken`, and that
+/// address; none if the subnet is full.
+pub fn next(id: &NodeId, subnet: Subnet, attempt: u32, taken: &BTreeSet<Ipv4Addr>) -> Option<(u32, Ipv4Addr)> {
+    let later = (attempt.saturating_add(1)..).take(ATTEMPTS);
+    later.map(|attempt| (attempt, address(id, subnet, attempt))).find(|(_, address)| !taken.contains(address))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Subnet, address};
+    use super::{Subnet, address, next};
     use crate::mesh::identity::Identity;
 
     #[test]
@@ -138,5 +149,17 @@ mod tests {
             let first = address(identity.node_id(), Subnet::DEFAULT, 0);
             assert_ne!(first, address(identity.node_id(), Subnet::DEFAULT, 1));
         }
+    }
+
+    #[test]
+    fn a_move_goes_to_the_next_address_that_is_free() {
+        let (identity, small): (_, Subnet) = (Identity::from_seed(&[1; 32]), "10.9.8.0/29".parse().unwrap());
+        let id = identity.node_id();
+        let second = (1, address(id, small, 1));
+        assert_eq!(next(id, small, 0, &[].into()), Some(second));
+        let (attempt, third) = next(id, small, 0, &[second.1].into()).unwrap();
+        assert!(attempt > 1 && third == address(id, small, attempt) && third != second.1);
+        let all = (1..7).map(|host| [10, 9, 8, host].into()).collect();
+        assert_eq!(next(id, small, 0, &all), None);
     }
 }

@@ -77,6 +77,20 @@ fn a_node_that_gossip_alone_found_goes_on_trying_its_seeds() {
 }
 
 #[test]
+fn a_network_that_was_cut_in_two_is_one_again() {
+    let mut world = World::new(12);
+    cluster(&mut world, 8, |_| {});
+    (0..8).for_each(|at| world.side(at, at % 2));
+    let lost = |world: &World| {
+        (0..8).all(|at| (0..8).all(|other| (world.status(at, other) == Some(Status::Failed)) == (at % 2 != other % 2)))
+    };
+    world.until("each half has lost the other", MINUTE, lost);
+    world.run(10 * MINUTE);
+    (0..8).for_each(|at| world.side(at, 0));
+    world.until("all see all again", 5 * MINUTE, |world| world.all_see(0..8, Status::Alive));
+}
+
+#[test]
 fn a_seed_that_comes_late_and_one_that_is_lost_are_found() {
     let mut world = World::new(5);
     world.start(|_| {});

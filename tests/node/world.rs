@@ -1,12 +1,12 @@
 //! A network in memory, with a clock of its own: datagrams, connections and nodes that come and go.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use clusteros_init::gossip::node::{Action, Event, Link, Node, Setup};
 use clusteros_init::gossip::rpc::{Line, Secret};
-use clusteros_init::gossip::serf::{Config, Past, Status};
+use clusteros_init::gossip::serf::{self, Config, Past, Status};
 use clusteros_init::gossip::swim::LAN;
 use clusteros_init::gossip::wire::crypt::{Key, Keyring};
 use clusteros_init::gossip::wire::message::Addr;
@@ -36,7 +36,17 @@ pub struct Host {
     dice: Seeded,
     pub log: Vec<String>,
     pub sent: usize,
+    /// In bytes, datagrams and streams.
+    pub said: u64,
     pub exit: Option<bool>,
+    /// Whether something happened to members, and nobody asked yet.
+    pub news: bool,
+    /// Nodes of different sides hear nothing of each other.
+    pub side: usize,
+    /// When it is to be woken, as `ticks` has it.
+    due: Option<Time>,
+    /// The other end of each of its connections.
+    connections: BTreeMap<Link, End>,
 }
 
 pub struct World {
@@ -47,8 +57,7 @@ pub struct World {
     pub loss: usize,
     parcels: BTreeMap<(Time, u64), Parcel>,
     count: u64,
-    /// The other end of each end.
-    connections: BTreeMap<End, End>,
+    ticks: BTreeSet<(Time, usize)>,
     /// What a client on this end has been told.
     told: BTreeMap<End, Vec<u8>>,
 }
@@ -79,6 +88,13 @@ pub fn setup(at: usize, change: impl FnOnce(&mut Setup)) -> Setup {
     setup
 }
 
+/// The host of an address.
+fn host_of(place: SocketAddr) -> Option<usize> {
+    let std::net::IpAddr::V4(ip) = place.ip() else { return None };
+    let [10, 0, high, low] = ip.octets() else { return None };
+    Some(usize::from(high) << 8 | usize::from(low))
+}
+
 pub fn name(at: usize) -> Name {
     Name::from(format!("n{at}").as_str())
 }
@@ -96,7 +112,7 @@ impl World {
             loss: 0,
             parcels: BTreeMap::new(),
             count: 0,
-            connections: BTreeMap::new(),
+            ticks: BTreeSet::new(),
             told: BTreeMap::new(),
         }
     }
@@ -105,7 +121,18 @@ impl World {
     pub fn start(&mut self, change: impl FnOnce(&mut Setup)) -> usize {
         let at = self.hosts.len();
         let dice = Seeded(self.dice.next());
-        self.hosts.push(Host { node: None, dice, log: Vec::new(), sent: 0, exit: None });
+        self.hosts.push(Host {
+            node: None,
+            dice,
+            log: Vec::new(),
+            sent: 0,
+            said: 0,
+            exit: None,
+            news: false,
+            side: 0,
+            due: None,
+            connections: BTreeMap::new(),
+        });
         self.restart(at, change);
         at
     }
@@ -122,12 +149,29 @@ impl World {
     /// Takes a node away, without a word.
     pub fn kill(&mut self, at: usize) {
         self.hosts[at].node = None;
-        let ends: Vec<_> =
-            self.connections.iter().filter(|(end, _)| end.0 == at).map(|(one, other)| (*one, *other)).collect();
-        for (one, other) in ends {
-            self.connections.remove(&one);
-            self.connections.remove(&other);
+        self.arm(at);
+        for (_, other) in std::mem::take(&mut self.hosts[at].connections) {
+            self.hosts[other.0].connections.remove(&other.1);
             self.send(Parcel::Closed { end: other, why: Some("connection reset by peer".to_owned()) });
+        }
+    }
+
+    /// Puts a host on this side of the network; what crosses is cut.
+    pub fn side(&mut self, at: usize, side: usize) {
+        self.hosts[at].side = side;
+        let cut = |other: &End| self.hosts[other.0].side != side;
+        let crossing: Vec<_> = self.hosts[at]
+            .connections
+            .iter()
+            .filter(|(_, other)| cut(other))
+            .map(|(link, other)| (*link, *other))
+            .collect();
+        for (link, other) in crossing {
+            self.hosts[at].connections.remove(&link);
+            self.hosts[other.0].connections.remove(&other.1);
+            for end in [(at, link), other] {
+                self.send(Parcel::Closed { end, why: Some("no route to host".to_owned()) });
+            }
         }
     }
 
@@ -153,6 +197,7 @@ impl World {
                 None => break,
                 Some(Action::Send { to, bytes }) => {
                     host.sent += 1;
+                    host.said += bytes.len() as u64;
                     if self.dice.below(100) >= self.loss {
                         self.send(Parcel::Datagram { from: address(at), to, bytes });
                     }
@@ -173,7 +218,8 @@ impl World {
                 Some(Action::Keyring { key, .. }) => {
                     node.handle(self.now, Event::Kept { key, why: None }, &mut host.dice);
                 }
-                Some(Action::Happened(_) | Action::Snapshot(_) | Action::Tags(_)) => {}
+                Some(Action::Happened(event)) => host.news |= matches!(event, serf::Event::Members { .. }),
+                Some(Action::Snapshot(_) | Action::Tags(_)) => {}
             }
             if let Some(line) = lines.pop_front() {
                 let host = &mut self.hosts[at];
@@ -183,23 +229,35 @@ impl World {
             }
         }
         self.write(at);
+        self.arm(at);
+    }
+
+    /// Sees to it that a node is woken in time.
+    fn arm(&mut self, at: usize) {
+        let host = &mut self.hosts[at];
+        let due = host.node.as_ref().and_then(Node::deadline);
+        if let Some(before) = std::mem::replace(&mut host.due, due) {
+            self.ticks.remove(&(before, at));
+        }
+        self.ticks.extend(due.map(|due| (due, at)));
     }
 
     /// Takes what a node has to say on its connections.
     fn write(&mut self, at: usize) {
-        let ends: Vec<_> =
-            self.connections.iter().filter(|(end, _)| end.0 == at).map(|(one, other)| (*one, *other)).collect();
-        for (one, other) in ends {
-            let Some(node) = &mut self.hosts[at].node else { return };
-            let bytes = node.output(one.1).to_vec();
-            node.wrote(one.1, bytes.len());
-            let over = node.is_over(one.1);
+        let ends: Vec<_> = self.hosts[at].connections.iter().map(|(link, other)| (*link, *other)).collect();
+        for (link, other) in ends {
+            let host = &mut self.hosts[at];
+            let Some(node) = &mut host.node else { return };
+            let bytes = node.output(link).to_vec();
+            node.wrote(link, bytes.len());
+            host.said += bytes.len() as u64;
+            let over = node.is_over(link);
             if !bytes.is_empty() {
                 self.send(Parcel::Bytes { end: other, bytes });
             }
             if over {
-                self.close(one);
-                self.handle(at, Event::Gone { link: one.1, why: None, refused: false });
+                self.close((at, link));
+                self.handle(at, Event::Gone { link, why: None, refused: false });
             }
         }
         let clients: Vec<_> = self.told.keys().filter(|end| end.0 == at).copied().collect();
@@ -214,48 +272,53 @@ impl World {
     }
 
     fn close(&mut self, end: End) {
-        if let Some(other) = self.connections.remove(&end) {
-            self.connections.remove(&other);
+        if let Some(other) = self.hosts[end.0].connections.remove(&end.1) {
+            self.hosts[other.0].connections.remove(&other.1);
             self.send(Parcel::Closed { end: other, why: None });
         }
     }
 
-    /// The node that is there.
-    fn at(&self, address_of: SocketAddr) -> Option<usize> {
-        self.host(address_of).filter(|at| self.hosts[*at].node.is_some())
+    /// The node that is there, as seen from a side.
+    fn at(&self, place: SocketAddr, side: usize) -> Option<usize> {
+        self.host(place, side).filter(|at| self.hosts[*at].node.is_some())
     }
 
-    /// The host that is there. One without a node says so.
-    fn host(&self, address_of: SocketAddr) -> Option<usize> {
-        let std::net::IpAddr::V4(ip) = address_of.ip() else { return None };
-        let [10, 0, high, low] = ip.octets() else { return None };
-        let at = usize::from(high) << 8 | usize::from(low);
-        (at < self.hosts.len() && address_of.port() == 7946).then_some(at)
+    /// The host that is there, as seen from a side. One without a node says so.
+    fn host(&self, place: SocketAddr, side: usize) -> Option<usize> {
+        let at = host_of(place)?;
+        (self.hosts.get(at)?.side == side && place.port() == 7946).then_some(at)
     }
 
     fn deliver(&mut self, parcel: Parcel) {
         match parcel {
             Parcel::Datagram { from, to, bytes } => {
-                if let Some(at) = self.at(to) {
+                // A stranger is on the first side.
+                let side = host_of(from).and_then(|at| self.hosts.get(at)).map_or(0, |host| host.side);
+                if let Some(at) = self.at(to, side) {
                     self.handle(at, Event::Datagram { from, bytes: &bytes });
-                } else if self.host(to).is_some()
-                    && let Some(at) = self.at(from)
+                } else if self.host(to, side).is_some()
+                    && let Some(at) = self.at(from, side)
                 {
                     self.send(Parcel::Unheard { node: at, to });
                 }
             }
             Parcel::Call { from, to } => {
-                let link = self.at(to).and_then(|at| {
+                let link = self.at(to, self.hosts[from.0].side).and_then(|at| {
                     let link = self.hosts[at].node.as_mut()?.accept(self.now, address(from.0))?;
                     Some((at, link))
                 });
                 match link {
                     Some(end) => {
-                        self.connections.insert(from, end);
-                        self.connections.insert(end, from);
+                        self.hosts[from.0].connections.insert(from.1, end);
+                        self.hosts[end.0].connections.insert(end.1, from);
                         self.send(Parcel::Answered { end: from });
                     }
-                    None => self.send(Parcel::Closed { end: from, why: Some("connection refused".to_owned()) }),
+                    None => {
+                        let side = host_of(to).and_then(|at| self.hosts.get(at)).map(|host| host.side);
+                        let cut = side.is_some_and(|side| side != self.hosts[from.0].side);
+                        let why = if cut { "no route to host" } else { "connection refused" };
+                        self.send(Parcel::Closed { end: from, why: Some(why.to_owned()) });
+                    }
                 }
             }
             Parcel::Answered { end } => self.handle(end.0, Event::Connected(end.1)),
@@ -290,8 +353,7 @@ impl World {
     /// Does the next thing that is due before `end`.
     fn step(&mut self, end: Time) -> bool {
         let parcel = self.parcels.keys().next().copied();
-        let due = |at: usize| self.hosts[at].node.as_ref().and_then(Node::deadline).map(|due| (due, at));
-        let tick = (0..self.hosts.len()).filter_map(due).min();
+        let tick = self.ticks.first().copied();
         let next = [parcel.map(|(time, _)| time), tick.map(|(time, _)| time)].into_iter().flatten().min();
         let Some(next) = next.filter(|next| *next < end) else { return false };
         self.now = self.now.max(next);

@@ -1,4 +1,4 @@
-//! Many events as few (section 3.7): handlers and clients hear what came of a second of silence, or of three of noise.
+//! Many events as few (section 3.7): handlers and clients hear what came of a while of noise, once it is silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,21 +8,26 @@ use super::member::Member;
 use crate::gossip::Name;
 use crate::unit::Time;
 
-/// The longest that an event is held back.
-const PERIOD: Duration = Duration::from_secs(3);
-/// After so long without another, what is held back is told.
-const QUIET: Duration = Duration::from_secs(1);
+/// The longest that a user event is held back, and how long after the last one all are told: Serf's numbers.
+const USERS: Window = Window { longest: Duration::from_secs(3), quiet: Duration::from_secs(1) };
+/// The same for events of members. Serf takes those of user events, but a tunnel waits for it: a burst of news is over in less.
+const MEMBERS: Window = Window { longest: Duration::from_secs(1), quiet: Duration::from_millis(100) };
 /// User events that are held back at most; one more, and all are told at once.
 const HELD: usize = 1024;
+
+struct Window {
+    longest: Duration,
+    quiet: Duration,
+}
 
 /// When what is held back is told.
 #[derive(Clone, Copy, Debug, Default)]
 struct Pause(Option<(Time, Time)>);
 
 impl Pause {
-    fn another(&mut self, now: Time) {
-        let latest = self.0.map_or(now + PERIOD, |(latest, _)| latest);
-        self.0 = Some((latest, now + QUIET));
+    fn another(&mut self, now: Time, window: Window) {
+        let latest = self.0.map_or(now + window.longest, |(latest, _)| latest);
+        self.0 = Some((latest, now + window.quiet));
     }
 
     fn end(self) -> Option<Time> {
@@ -57,12 +62,12 @@ impl Coalescer {
     pub fn take(&mut self, now: Time, event: Event) -> Option<Event> {
         match event {
             Event::Members { kind, members } => {
-                self.members.another(now);
+                self.members.another(now, MEMBERS);
                 self.latest.extend(members.into_iter().map(|member| (member.name.clone(), (kind, member))));
                 None
             }
             Event::User { ltime, ref name, coalesce: true, .. } => {
-                self.users.another(now);
+                self.users.another(now, USERS);
                 let (time, events) = self.newest.entry(name.clone()).or_default();
                 if ltime > *time {
                     self.held -= events.len();
@@ -159,22 +164,22 @@ mod tests {
     }
 
     #[test]
-    fn section_3_7_a_second_of_silence_tells() {
+    fn section_3_7_a_tenth_of_a_second_of_silence_tells() {
         let mut coalescer = Coalescer::default();
         assert_eq!(coalescer.take(at(0), member("a", Kind::Join)), None);
-        assert_eq!(coalescer.take(at(900), member("b", Kind::Join)), None);
-        assert_eq!(coalescer.deadline(), Some(at(1900)));
-        assert_eq!(coalescer.due(at(1899)), []);
-        assert_eq!(told(&coalescer.due(at(1900))), ["member-join a,b"]);
+        assert_eq!(coalescer.take(at(90), member("b", Kind::Join)), None);
+        assert_eq!(coalescer.deadline(), Some(at(190)));
+        assert_eq!(coalescer.due(at(189)), []);
+        assert_eq!(told(&coalescer.due(at(190))), ["member-join a,b"]);
         assert_eq!(coalescer.deadline(), None);
     }
 
     #[test]
-    fn section_3_7_noise_holds_back_for_three_seconds_at_most() {
+    fn section_3_7_noise_holds_news_back_for_a_second_at_most() {
         let mut coalescer = Coalescer::default();
-        (0..=5).for_each(|n| assert_eq!(coalescer.take(at(n * 500), member("a", Kind::Update)), None));
-        assert_eq!(coalescer.deadline(), Some(at(3000)));
-        assert_eq!(told(&coalescer.due(at(3000))), ["member-update a"]);
+        (0..=19).for_each(|n| assert_eq!(coalescer.take(at(n * 50), member("a", Kind::Update)), None));
+        assert_eq!(coalescer.deadline(), Some(at(1000)));
+        assert_eq!(told(&coalescer.due(at(1000))), ["member-update a"]);
     }
 
     #[test]
