@@ -1,6 +1,7 @@
 //! `node-agent init`: makes what a node needs before anything of the cluster runs, from the environment and from what is
 //! there. Running it again with the same environment changes nothing. And `node-agent info`.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -52,7 +53,7 @@ pub(super) fn gossip(paths: &Paths, node: &Node) -> Result<(), Failure> {
 }
 
 /// Gives the node another address in the mesh, none of `taken`, and makes what says so.
-pub(super) fn relocate(paths: &Paths, node: Node, taken: &[Ipv4Addr]) -> Result<Node, Failure> {
+pub(super) fn relocate(paths: &Paths, node: Node, taken: &BTreeSet<Ipv4Addr>) -> Result<Node, Failure> {
     let moved = node.moved(paths, taken).map_err(|error| {
         Failure::internal(format!(
             "unable to move to another mesh address and keep it in {}: {error}; trying again",

@@ -666,7 +666,7 @@ mod tests {
         assert_eq!(loser.lost(), None);
         winner.update(&[member(&claims(&large, "alpha"), &large)], 0);
         let deltas = loser.update(&[member(&claims(&small, "zeta"), &small)], 0);
-        assert_eq!((winner.lost(), loser.lost()), (None, Some(vec![shared])));
+        assert_eq!((winner.lost(), loser.lost()), (None, Some([shared].into())));
         assert_eq!(
             deltas[0].to_string(),
             format!(
