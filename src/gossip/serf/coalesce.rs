@@ -1,11 +1,13 @@
 //! Many events as few (section 3.7): handlers and clients hear what came of a while of noise, once it is silent.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Event, Kind};
 use super::member::Member;
 use crate::gossip::Name;
+use crate::gossip::swim::Record;
 use crate::unit::Time;
 
 /// The longest that a user event is held back, and how long after the last one all are told: Serf's numbers.
@@ -49,8 +51,8 @@ impl Pause {
 pub struct Coalescer {
     members: Pause,
     latest: BTreeMap<Name, (Kind, Member)>,
-    /// What was told last of each member.
-    told: BTreeMap<Name, Kind>,
+    /// What was told last of each member, and what it said of itself then.
+    told: BTreeMap<Name, (Kind, Arc<Record>)>,
     users: Pause,
     /// The newest of each name, with those of the same time.
     newest: BTreeMap<Name, (u64, Vec<Event>)>,
@@ -115,14 +117,25 @@ impl Coalescer {
         self.members.end().into_iter().chain(self.users.end()).min()
     }
 
-    /// One event of each kind. What was told last of a member is not told again, unless it is an update.
+    /// One event of each kind. What was told last of a member is not told again, unless it is an update or the member says
+    /// something else of itself; Serf compares the kind alone, and keeps silent of who is back at once with other tags.
     fn tell_members(&mut self, due: &mut Vec<Event>) {
         let mut of: BTreeMap<Kind, Vec<Member>> = BTreeMap::new();
         for (name, (kind, member)) in std::mem::take(&mut self.latest) {
-            let last = if kind == Kind::Reap { self.told.remove(&name) } else { self.told.insert(name, kind) };
-            if last != Some(kind) || kind == Kind::Update {
-                of.entry(kind).or_default().push(member);
-            }
+            let last = match kind {
+                Kind::Reap => self.told.remove(&name),
+                _ => self.told.insert(name, (kind, member.record.clone())),
+            };
+            let kind = match last {
+                Some((last, record)) if last == kind && kind != Kind::Update => match kind {
+                    _ if record == member.record => continue,
+                    // It is there, as was told, but it is another.
+                    Kind::Join => Kind::Update,
+                    _ => kind,
+                },
+                _ => kind,
+            };
+            of.entry(kind).or_default().push(member);
         }
         due.extend(of.into_iter().map(|(kind, members)| Event::Members { kind, members }));
     }
@@ -196,6 +209,39 @@ mod tests {
         assert_eq!(run(&[Kind::Update]), ["member-update a"]);
         assert_eq!(run(&[Kind::Reap]), ["member-reap a"]);
         assert_eq!(run(&[Kind::Join]), ["member-join a"]);
+    }
+
+    #[test]
+    fn who_is_back_at_once_as_another_is_told_of() {
+        let mut coalescer = Coalescer::default();
+        let mut run = |events: &[(Kind, u8, u16)]| {
+            for (kind, tag, port) in events {
+                let record = Record { name: "a".into(), meta: vec![*tag], port: *port, ..Record::default() };
+                let members = vec![Member { record: record.into(), ..Member::default() }];
+                assert_eq!(coalescer.take(at(0), Event::Members { kind: *kind, members }), None);
+            }
+            let due = coalescer.due(at(5000));
+            let said = |event: &Event| match event {
+                Event::Members { kind, members } => {
+                    let said: Vec<_> = members.iter().map(|member| (member.meta.clone(), member.port)).collect();
+                    format!("{} {said:?}", kind.word())
+                }
+                event => panic!("{event:?}"),
+            };
+            due.iter().map(said).collect::<Vec<_>>()
+        };
+        assert_eq!(run(&[(Kind::Join, 1, 1)]), ["member-join [([1], 1)]"]);
+        for gone in [Kind::Failed, Kind::Leave] {
+            assert_eq!(run(&[(gone, 1, 1), (Kind::Join, 2, 1)]), ["member-update [([2], 1)]"]);
+            assert_eq!(run(&[(gone, 2, 1), (Kind::Join, 2, 2)]), ["member-update [([2], 2)]"]);
+            // What is told once is told.
+            assert_eq!(run(&[(gone, 2, 2), (Kind::Join, 2, 2)]), [""; 0]);
+            assert_eq!(run(&[(gone, 2, 2)]), [format!("{} [([2], 2)]", gone.word())]);
+            // It was there, and is gone again.
+            assert_eq!(run(&[(Kind::Join, 3, 2), (gone, 3, 2)]), [format!("{} [([3], 2)]", gone.word())]);
+            assert_eq!(run(&[(Kind::Join, 3, 2), (gone, 3, 2)]), [""; 0]);
+            assert_eq!(run(&[(Kind::Join, 1, 1)]), ["member-join [([1], 1)]"]);
+        }
     }
 
     #[test]
