@@ -200,17 +200,17 @@ fn lossy(seed: u64, nodes: usize, loss: f64) -> World {
     world
 }
 
-/// The network is cut in two for this long; until all know all again.
-pub fn split(seed: u64, nodes: usize, span: Duration) -> Duration {
+/// So many nodes are cut off from the others for this long; until all know all again.
+pub fn split(seed: u64, nodes: usize, part: usize, span: Duration) -> Duration {
     let mut world = World::founded(seed, nodes);
     world.reconnect = true;
     world.pass(Duration::from_secs(2));
-    (0..nodes).for_each(|node| world.side(node, usize::from(node >= nodes / 2)));
+    (0..nodes).for_each(|node| world.side(node, usize::from(node >= part)));
     world.cut = true;
     world.pass(span);
-    let crossing = |line: &&super::world::Line| (line.observer >= nodes / 2) != (line.subject >= nodes / 2);
+    let crossing = |line: &&super::world::Line| (line.observer >= part) != (line.subject >= part);
     assert!(world.log.iter().all(|line| crossing(&line)), "only those of the other side fail");
-    assert_eq!(world.log.len(), 2 * (nodes / 2) * (nodes - nodes / 2));
+    assert_eq!(world.log.len(), 2 * part * (nodes - part));
     world.cut = false;
     let took = world.until(20 * MINUTE, World::is_settled).expect("all know all again");
     assert!(world.is_of_one_mind());
