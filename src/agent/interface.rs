@@ -1,5 +1,6 @@
 //! The mesh's link as `node-agent start` keeps it: looked at now and then, known in between, and brought in line with the roster.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use log::{info, warn};
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 
 use super::wg::{self, Device, Mode, Settings};
 use super::{node, supervisor};
-use crate::cluster::Roster;
+use crate::cluster::{Roster, Verified};
 use crate::mesh::WgKey;
 use crate::mesh::endpoints::Trials;
 use crate::mesh::known::{displaced, doubtful, perform};
@@ -66,18 +67,27 @@ impl Interface {
         Ok(())
     }
 
+    /// Takes where the roster's peers may be reached, and in which run their hosts are.
+    pub fn hear(&mut self, roster: &Roster) {
+        self.trials.announce(roster.announced());
+        self.trials.hear(roster.verified().filter_map(Verified::run), node::now());
+    }
+
     /// Makes the roster's peers those of the device, as it is known; true if there was anything to do. `alone`: gossip shows nobody
     /// else, so it has just begun, and that is no reason to close a tunnel that an agent before this one opened.
     /// `translated`: the addresses of this node are other ones on the way to the others.
     pub async fn follow(&mut self, roster: &Roster, translated: bool, alone: bool) -> Result<bool, wg::Error> {
         let (Some(device), Some(known)) = (&mut self.device, &mut self.known) else { return Ok(false) };
-        self.trials.announce(roster.announced());
         let often = translated || device.mode() == Mode::Userspace;
         let desired = roster.desired(if often { OFTEN } else { SELDOM });
         let difference = |known: &Observed| {
             let mut trials = self.trials.clone();
             let mut operations = diff(known, &desired, &mut trials, node::now());
-            operations.retain(|operation| !alone || !matches!(operation, Operation::Remove(_)));
+            let comes_back = |key: &WgKey| desired.iter().any(|spec| spec.key == *key);
+            operations.retain(|operation| match operation {
+                Operation::Remove(key) => !alone || comes_back(key),
+                Operation::Add(_) | Operation::Update { .. } => true,
+            });
             (operations, trials)
         };
         let (mut operations, mut trials) = difference(known);
@@ -87,6 +97,10 @@ impl Interface {
         }
         if !operations.is_empty() {
             device.apply(&operations).await?;
+            for peer in anew(&operations, roster) {
+                let name = &peer.record().name;
+                info!("the tunnel to node {name} is made anew: it was of an earlier run of its host, or dead");
+            }
             perform(known, &operations);
         }
         self.trials = trials;
@@ -134,4 +148,17 @@ impl Interface {
             ),
         }
     }
+}
+
+/// The peers that are removed and added again.
+fn anew<'a>(operations: &[Operation], roster: &'a Roster) -> Vec<&'a Verified> {
+    let gone = operations.iter().filter_map(|operation| match operation {
+        Operation::Remove(key) => Some(key),
+        Operation::Add(_) | Operation::Update { .. } => None,
+    });
+    let gone: BTreeSet<&WgKey> = gone.collect();
+    if gone.is_empty() {
+        return Vec::new();
+    }
+    roster.verified().filter(|peer| gone.contains(&peer.record().key)).collect()
 }

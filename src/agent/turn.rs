@@ -224,6 +224,7 @@ impl<'a> Agent<'a> {
             let level = if delta.is_warning() { Level::Warn } else { Level::Info };
             log!(level, "{delta}");
         }
+        self.link.hear(&self.roster);
     }
 
     /// Takes the membership, and says what is new in it.

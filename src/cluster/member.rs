@@ -126,6 +126,12 @@ impl Verified {
         self.status
     }
 
+    /// Its key and the run in which its host is, if it answers gossip and says that.
+    pub fn run(&self) -> Option<(WgKey, u32)> {
+        let run = self.record.run.filter(|_| self.status == Status::Alive)?;
+        Some((self.record.key, run))
+    }
+
     /// The same, as gossip shows it now.
     pub(super) fn shown_as(&self, status: Status) -> Verified {
         Verified { status, ..self.clone() }

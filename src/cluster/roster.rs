@@ -399,7 +399,7 @@ fn signed_for(member: &Member, members: &[Member], keyring: &Keyring) -> Option<
 mod tests {
     use super::super::member::tests::{identity, local, member, record};
     use super::{Delta, Roster};
-    use crate::cluster::{Local, Member, Refusal, Status};
+    use crate::cluster::{Local, Member, Refusal, Status, Verified};
     use crate::mesh::endpoints::Announced;
     use crate::mesh::peers::{Observed, ObservedPeer};
     use crate::mesh::{Identity, Psk, Record};
@@ -453,6 +453,29 @@ mod tests {
         assert_eq!(roster.desired(25), []);
         members[0].status = Status::Alive;
         assert!(matches!(roster.update(&members, 0)[..], [Delta::CameIn(_)]));
+    }
+
+    #[test]
+    fn only_the_newest_record_of_a_peer_that_answers_says_in_which_run_it_is() {
+        let mut roster = Roster::new(local());
+        let other = identity(2);
+        let made =
+            |generation: u64, run: Option<u32>| member(&Record { generation, run, ..record(&other, "node2") }, &other);
+        let mut runs = |member: Member| {
+            roster.update(&[joined(1, "node1"), member], 0);
+            roster.verified().filter_map(Verified::run).collect::<Vec<_>>()
+        };
+        let is = |run: u32| vec![(other.wireguard_key(), run)];
+        assert_eq!(runs(made(10, Some(7))), is(7));
+        assert_eq!(runs(Member { status: Status::Failed, ..made(10, Some(7)) }), []);
+        assert_eq!(runs(made(11, Some(8))), is(8));
+        // Played again, and forged.
+        assert_eq!(runs(made(10, Some(7))), []);
+        let mut forged = made(11, Some(8));
+        forged.tags.insert("up".to_owned(), "00000007".to_owned());
+        assert_eq!(runs(made(11, Some(8))), is(8));
+        assert_eq!(runs(forged), is(8));
+        assert_eq!(runs(made(12, None)), []);
     }
 
     #[test]

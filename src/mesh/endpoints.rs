@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::peers::{ObservedPeer, WgKey};
+use super::runs::Runs;
 
 /// A session is dead this many seconds after its last handshake (WireGuard's Reject-After-Time).
 pub const STALE: u64 = 180;
@@ -59,6 +60,8 @@ struct Trial {
     /// Since when the place that the device has is tried, in seconds since 1970; none while a session lives.
     since: Option<u64>,
     turns: u32,
+    /// In which run its host is.
+    runs: Runs,
 }
 
 impl Trials {
@@ -69,6 +72,33 @@ impl Trials {
             .into_iter()
             .map(|(key, announced)| (key, Trial { announced, ..before.remove(&key).unwrap_or_default() }))
             .collect();
+    }
+
+    /// Takes the run that a peer's signed record names at `now`, in seconds since 1970. Who is not announced is left out.
+    pub fn hear(&mut self, runs: impl IntoIterator<Item = (WgKey, u32)>, now: u64) {
+        for (key, run) in runs {
+            if let Some(trial) = self.0.get_mut(&key) {
+                trial.runs.hear(run, now);
+            }
+        }
+    }
+
+    /// The device is given the peer.
+    pub(super) fn begin(&mut self, key: &WgKey) {
+        if let Some(trial) = self.0.get_mut(key) {
+            trial.runs.begin();
+        }
+    }
+
+    /// Whether `peer` must be removed and added again, because its host started anew: once for each start. Its places are tried from the
+    /// first one on, then.
+    pub(super) fn ended(&mut self, peer: &ObservedPeer, now: u64) -> bool {
+        let Some(trial) = self.0.get_mut(&peer.key) else { return false };
+        let ended = trial.runs.ended(peer, now);
+        if ended {
+            (trial.since, trial.turns) = (None, 0);
+        }
+        ended
     }
 
     /// Whether there is another place to be tried in at most [`TURN`] seconds.

@@ -10,6 +10,7 @@ pub mod known;
 pub mod overlap;
 pub mod peers;
 pub mod record;
+pub mod runs;
 pub mod ula;
 
 pub use address::Subnet;

@@ -141,7 +141,8 @@ impl Operation {
 ///
 /// Endpoints are what `trials` chooses at `now_unix`, in seconds since 1970: never one over that of a session that lives. A
 /// peer that is heard at none of the places that it announces is behind address translation, and gets keepalives
-/// [`OFTEN`]. A new endpoint goes with the keepalive off and on again: that makes WireGuard try it now.
+/// [`OFTEN`]. A new endpoint goes with the keepalive off and on again: that makes WireGuard try it now. A peer whose host started
+/// anew since its last handshake is removed and added again: its session is dead, and what its host sends may be refused.
 ///
 /// The own key, the zero key, a key that comes again and a prefix that is too long are left out. An address that two
 /// peers claim is the first one's, so that the same wish gives the same device whatever the device's history.
@@ -156,9 +157,15 @@ pub fn diff(observed: &Observed, desired: &[PeerSpec], trials: &mut Trials, now_
     let mut additions = Vec::new();
     for spec in wanted {
         let Some(peer) = seen.get(&spec.key) else {
+            trials.begin(&spec.key);
             additions.push(Operation::Add(spec));
             continue;
         };
+        if trials.ended(peer, now_unix) {
+            removals.push(Operation::Remove(spec.key));
+            additions.push(Operation::Add(PeerSpec { endpoint: spec.endpoint.or(peer.endpoint), ..spec }));
+            continue;
+        }
         let endpoint = trials.choose(peer, spec.endpoint, now_unix);
         let often = spec.keepalive != 0 && trials.translated(peer, now_unix);
         let wish = if often { spec.keepalive.min(OFTEN) } else { spec.keepalive };
@@ -404,6 +411,37 @@ mod tests {
         assert_eq!(keepalive("192.0.2.2:51820"), []);
         let often = Operation::Update { key: key(1), endpoint: None, allowed: None, keepalive: Some(OFTEN), psk: None };
         assert_eq!(keepalive("198.51.100.7:40000"), [often]);
+    }
+
+    #[test]
+    fn a_peer_whose_host_started_anew_is_removed_and_added_again_once() {
+        let wish = PeerSpec { keepalive: 25, psk: Psk::new([5; 32]), ..spec(1, "192.0.2.1:1", &["10.42.0.1/32"]) };
+        let other = spec(2, "192.0.2.2:1", &["10.42.0.2/32"]);
+        let mut observed =
+            device(vec![peer(1, "198.51.100.7:40000", &["10.42.0.1/32"]), peer(2, "192.0.2.2:1", &["10.42.0.2/32"])]);
+        let mut trials = Trials::default();
+        let announced = |n: u8| (key(n), Announced { signed: Vec::new(), shown: Some(at(&format!("192.0.2.{n}:1"))) });
+        trials.announce([announced(1), announced(2)]);
+        let wishes = [wish.clone(), other];
+        // Both hosts are known, and of both there is a session.
+        trials.hear([(key(1), 7), (key(2), 7)], NOW - 11);
+        drop(diff(&observed, &wishes, &mut trials, NOW - 1));
+        trials.hear([(key(1), 8), (key(2), 7)], NOW);
+        let made = diff(&observed, &wishes, &mut trials, NOW);
+        assert_eq!(made, [Operation::Remove(key(1)), Operation::Add(wish.clone())]);
+        for operation in made {
+            apply(&mut observed, operation);
+        }
+        for later in [0, 1, 60, 1000] {
+            trials.hear([(key(1), 8), (key(2), 7)], NOW + later);
+            observed.peers.iter_mut().for_each(|peer| peer.handshake = Some(NOW + later));
+            assert_eq!(diff(&observed, &wishes, &mut trials, NOW + later), [], "{later} s");
+        }
+        // One that nobody says where it is stays where it was heard.
+        trials.hear([(key(2), 9)], NOW + 1003);
+        let nowhere = [wish, PeerSpec { endpoint: None, ..wishes[1].clone() }];
+        let made = diff(&observed, &nowhere, &mut trials, NOW + 1003);
+        assert_eq!(made, [Operation::Remove(key(2)), Operation::Add(wishes[1].clone())]);
     }
 
     #[test]
