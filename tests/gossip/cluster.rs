@@ -125,6 +125,11 @@ impl Agent {
         Duration::from_millis(ticks * 1000 / 100)
     }
 
+    /// Whether it ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.as_mut().is_none_or(|child| child.try_wait().expect("a process of our own").is_some())
+    }
+
     /// Waits for its end.
     pub fn end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");

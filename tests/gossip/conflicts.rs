@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::cluster::{Agent, Program, cluster, no_serf};
-use crate::kit::directory;
+use crate::cluster::{Agent, LIMIT, Program, cluster, no_serf};
+use crate::kit::{directory, wait_until};
 use crate::need;
 
 #[test]
@@ -23,4 +23,30 @@ fn of_two_of_one_name_the_newcomer_gives_up() {
             agents.iter().for_each(|other| agent.sees(&other.name, "alive"));
         }
     }
+}
+
+#[test]
+fn who_crashed_may_come_back_at_another_address() {
+    if std::env::var_os("UNDER_TEST").is_some() {
+        // Serf's agents never let it in.
+        return;
+    }
+    let folder = directory("elsewhere");
+    let mut agents = cluster(&folder, &[Program::Ours; 3], |_| {});
+    let mut gone = agents.remove(0);
+    gone.kill();
+    let mut back = Agent::prepare(&folder, Program::Ours, &gone.name, |configuration| {
+        configuration["retry_join"] = json!([agents[0].gossip]);
+        configuration["tags"] = json!({ "elsewhere": "yes" });
+    });
+    back.restart();
+    // Until the others have found that the old one failed it gives up, and whoever watches over it starts it again.
+    wait_until("it is let in", LIMIT, || {
+        if back.has_ended() {
+            back.restart();
+        }
+        agents.iter().all(|agent| agent.tags(&gone.name).contains_key("elsewhere"))
+    });
+    agents.iter().for_each(|agent| back.sees(&agent.name, "alive"));
+    for a in agents.iter().chain([&back]) {}
 }

@@ -71,6 +71,9 @@ impl Swim {
         let (to, name) = asker(from, source);
         let payload = turn.delegate.ack_payload();
         self.tell(turn, to, name.as_ref(), &Message::Ack(Ack { seq, payload }));
+        if let Some(name) = name {
+            self.mourned(turn, to, &name);
+        }
     }
 
     pub(super) fn asked_to_ping(&mut self, turn: &mut Turn, from: SocketAddr, ping: IndirectPing) {

@@ -109,6 +109,16 @@ impl Swim {
         some.into_iter().map(|member| obituary(member, &from)).collect()
     }
 
+    /// One that is held failed asks something: it is told so, where it is now. It may have come back at another address, where nobody
+    /// else looks for it.
+    pub(super) fn mourned(&mut self, turn: &mut Turn, to: SocketAddr, name: &Name) {
+        let Some(member) = self.member(name).filter(|member| member.state == State::Dead) else { return };
+        let (part, node_pmax) = (obituary(member, &self.my_name()), member.protocol_max());
+        if self.obituaries.may_correct(turn.now, self.config.profile.probe_interval) {
+            self.send(to, Some(node_pmax), vec![part]);
+        }
+    }
+
     /// A member says itself what is old news of one that is there: it is told the newer. A rumour that others pass on is not
     /// answered, so no more goes back than came.
     pub(super) fn set_right(&mut self, turn: &mut Turn, to: SocketAddr, from: &Name, node: &Name, incarnation: u32) {
@@ -139,7 +149,7 @@ mod tests {
     use super::super::trial::{Trial, alive, dead, home, suspect};
     use super::super::{Action, Event, LAN, State};
     use super::{CORRECTIONS, KEPT};
-    use crate::gossip::wire::message::{Alive, Message, Ping};
+    use crate::gossip::wire::message::{Alive, Message, Ping, Source};
 
     /// How often each of these is sent straight to `b`, and to whom else.
     fn told(actions: &[(crate::unit::Time, Action)]) -> usize {
@@ -246,6 +256,26 @@ mod tests {
         trial.quiet();
         trial.hear_from(home("c"), dead("b", 2, "c"));
         assert_eq!(trial.sent(), []);
+    }
+
+    #[test]
+    fn one_that_failed_and_asks_from_elsewhere_is_told_so_there() {
+        let mut trial = Trial::among(&["b", "c"]);
+        trial.hear(dead("b", 1, "x"));
+        trial.quiet();
+        let (elsewhere, addr) = ("192.0.2.99:7".parse().expect("an address"), alive("b", 1).addr);
+        let ping = |node: &str| {
+            let source = Some(Source { addr: addr.clone(), port: 0, node: node.into() });
+            Message::Ping(Ping { seq: 1, node: "me".into(), source })
+        };
+        trial.hear_from(elsewhere, ping("b"));
+        let answer = trial.sent();
+        assert!(matches!(&answer[..], [(to, ack), (there, told)] if *to == elsewhere && *there == elsewhere
+            && matches!(ack[..], [Message::Ack(_)]) && told[..] == [dead("b", 1, "me")]));
+        for other in ["c", "x"] {
+            trial.hear_from(elsewhere, ping(other));
+            assert_eq!(trial.sent().len(), 1, "the answer alone");
+        }
     }
 
     #[test]

@@ -47,7 +47,9 @@ pub const LAN: Profile = Profile {
     gossip_nodes: 3,
     gossip_interval: Duration::from_millis(200),
     gossip_to_the_dead: Duration::from_secs(30),
-    reclaim: None,
+    // Serf: never, so that who lost its power and came back at another address stayed out for a day. In the simulation nobody who was
+    // wrongly held dead, with a fifth of all datagrams lost, was so for more than 6 s.
+    reclaim: Some(Duration::from_secs(10)),
 };
 
 /// For networks that are far apart.
@@ -60,6 +62,7 @@ pub const WAN: Profile = Profile {
     gossip_nodes: 4,
     gossip_interval: Duration::from_millis(500),
     gossip_to_the_dead: Duration::from_secs(60),
+    reclaim: Some(Duration::from_secs(30)),
     ..LAN
 };
 
