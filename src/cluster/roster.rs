@@ -321,12 +321,13 @@ impl Roster {
             member.name != self.local.record.name && !matches!(member.status, Status::Left | Status::Unknown)
         };
         for member in members.iter().filter(present) {
-            let same = before.remove(&member.name).filter(|(old, _)| old.shows_as(member));
-            let judged = match same {
-                Some((_, verified)) => Ok(verified.shown_as(member.status)),
-                None => verify(member, &self.local),
-            };
-            match judged {
+            let same = before.remove_entry(&member.name).filter(|(_, (old, _))| old.shows_as(member));
+            if let Some((name, judged)) = same {
+                candidates.push(judged.1.shown_as(member.status));
+                self.judged.insert(name, judged);
+                continue;
+            }
+            match verify(member, &self.local) {
                 Ok(verified) => {
                     self.judged.insert(member.name.clone(), (member.clone(), verified.clone()));
                     candidates.push(verified);
