@@ -18,11 +18,15 @@ const OTHERS: [(&str, &str); 3] = [
     ("NOTIFY_SOCKET", "Who is told, by sd_notify, that `wg0`, `start` or `k3s` is ready."),
 ];
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 8] = [
     ("/etc/cluster-os/node.yaml", "The configuration."),
     ("/var/lib/cluster-os/identity.json", "Who the node is: its private key."),
     ("/var/lib/cluster-os/keyring", "The keys of the cluster, the one in use first. Gossip keeps it."),
     ("/var/lib/cluster-os/address.json", "The node's address in the mesh, and the generation of its record."),
+    (
+        "/var/lib/cluster-os/clock",
+        "When the node was up last, in seconds since 1970: a clock that is behind is set forward to it.",
+    ),
     ("/var/lib/cluster-os/seeds", "The addresses of other nodes' gossip."),
     ("/run/cluster-os/serf.json", "The configuration of gossip, with the password of its RPC."),
     ("/run/cluster-os/peers.json", "What `start` saw last."),

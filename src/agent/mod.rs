@@ -4,6 +4,7 @@
 //! Every command of `node-agent` enters here.
 
 mod call;
+pub mod clock;
 mod commands;
 mod completions;
 pub mod config;

@@ -29,6 +29,11 @@ impl Paths {
         self.root.join("var/lib/cluster-os/keyring")
     }
 
+    /// The time when the node was up last.
+    pub fn clock(&self) -> PathBuf {
+        self.root.join("var/lib/cluster-os/clock")
+    }
+
     /// The addresses of other nodes' gossip, one a line.
     pub fn seeds(&self) -> PathBuf {
         self.root.join("var/lib/cluster-os/seeds")

@@ -17,7 +17,7 @@ use super::node::{self, Node};
 use super::paths::Paths;
 use super::report::Document;
 use super::wg::{self, Changes, Mode, Settings};
-use super::{Failure, gossip, hosts, init, k3s, keyring, notify, seeds, serf, underlay};
+use super::{Failure, clock, gossip, hosts, init, k3s, keyring, notify, seeds, serf, underlay};
 use crate::cluster::{Local, Member, Roster};
 use crate::mesh::endpoints::TURN;
 use crate::mesh::record::Tags;
@@ -97,6 +97,7 @@ async fn run(paths: &Paths, node: &mut Node) -> std::io::Result<Option<BTreeSet<
             () = agent.turn() => {}
         }
     }
+    agent.clock.end();
     info!("ending; the tunnels stay as they are");
     Ok(None)
 }
@@ -139,6 +140,7 @@ struct Agent<'a> {
     keys: keyring::Source,
     status: String,
     written: String,
+    clock: clock::Keeper,
 }
 
 impl<'a> Agent<'a> {
@@ -168,6 +170,7 @@ impl<'a> Agent<'a> {
             keys: keyring::Source::new(paths.keyring()),
             status: String::new(),
             written: String::new(),
+            clock: clock::Keeper::new(paths),
         }
     }
 
@@ -320,6 +323,7 @@ impl<'a> Agent<'a> {
     async fn reconcile(&mut self, looks: bool) -> Result<(), wg::Error> {
         if looks {
             self.link.look(&self.settings, self.local.record.key).await?;
+            self.clock.keep();
             if !std::mem::replace(&mut self.settled, true) {
                 k3s::settle(self.paths, &self.node.config, &self.node.name, self.node.address);
             }

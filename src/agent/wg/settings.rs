@@ -8,7 +8,7 @@ use super::Link;
 use crate::agent::config::Networking;
 use crate::agent::node::Node;
 use crate::agent::paths::Paths;
-use crate::agent::{Failure, hosts, k3s, underlay};
+use crate::agent::{Failure, clock, hosts, k3s, underlay};
 use crate::mesh::overlap;
 use crate::mesh::peers::WgKey;
 
@@ -35,6 +35,7 @@ pub fn command(paths: &Paths, down: bool, userspace: bool) -> Result<(), Failure
         return Ok(());
     }
     apart(&node)?;
+    clock::restore(paths);
     super::up(&settings, userspace)
 }
 
