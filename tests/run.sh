@@ -32,7 +32,7 @@ fail() {
 # COMMAND:PACKAGE
 tools=(
     cc:gcc c++:g++ readelf:binutils serf:serf wg:wireguard-tools ip:iproute2 ping:iputils-ping busybox:busybox-static
-    qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod shellcheck:shellcheck unshare:util-linux setpriv:util-linux jq:jq
+    iptables-restore:iptables qemu-system-x86_64:qemu-system-x86 cpio:cpio depmod:kmod shellcheck:shellcheck unshare:util-linux setpriv:util-linux jq:jq
     tini:tini dumb-init:dumb-init catatonit:catatonit strace:strace scriptreplay:bsdutils zsh:zsh fish:fish groff:groff-base
     dockerd:docker.io docker:docker.io docker-compose:docker-compose debootstrap:debootstrap podman:podman
     runc:runc mke2fs:e2fsprogs sysctl:procps

@@ -42,18 +42,19 @@ fn begin(node: Node, number: u8) -> Life {
 }
 
 /// What the agent saw last.
-fn report(life: &Life) -> Value {
+pub fn report(life: &Life) -> Value {
     let text = fs::read_to_string(life.node.root.join("run/cluster-os/peers.json")).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
 
-fn own(life: &Life) -> String {
+/// The address that it says is its own.
+pub fn own(life: &Life) -> String {
     report(life)["self"]["address"].as_str().unwrap_or_default().to_owned()
 }
 
 /// Each node's address as the nodes themselves say, if no two are the same and every other node says so, too.
-fn agreed(lives: &[Life]) -> Option<Vec<String>> {
-    let all: Vec<String> = lives.iter().map(own).collect();
+pub fn agreed(lives: &[&Life]) -> Option<Vec<String>> {
+    let all: Vec<String> = lives.iter().map(|life| own(life)).collect();
     let apart = all.iter().enumerate().all(|(i, one)| !all[..i].contains(one));
     let same = lives.iter().all(|life| {
         let report = report(life);
@@ -67,7 +68,12 @@ fn agreed(lives: &[Life]) -> Option<Vec<String>> {
     (apart && same).then_some(all)
 }
 
-fn join(life: &Life, number: u8) {
+fn each(lives: &[Life]) -> Vec<&Life> {
+    lives.iter().collect()
+}
+
+/// Has it join the one with this number.
+pub fn join(life: &Life, number: u8) {
     let said = life.said(&["join", &Hub::address(number).to_string()]);
     assert_eq!(said.0, Some(0), "{said:?}");
 }
@@ -92,7 +98,7 @@ fn three_that_have_one_address_settle_it_and_remember() {
     let met = Instant::now();
     let mut settled = None;
     let holds = within(LONG, || {
-        settled = agreed(&lives);
+        settled = agreed(&each(&lives));
         settled.is_some()
     });
     let took = met.elapsed();
@@ -110,8 +116,8 @@ fn three_that_have_one_address_settle_it_and_remember() {
     let again: Vec<Life> = nodes.into_iter().zip(1..).map(|(node, number)| begin(node, number)).collect();
     join(&again[0], 3);
     join(&again[1], 3);
-    wait_until("all know each other again", LONG, || agreed(&again).is_some());
-    assert_eq!(agreed(&again), Some(settled));
+    wait_until("all know each other again", LONG, || agreed(&each(&again)).is_some());
+    assert_eq!(agreed(&each(&again)), Some(settled));
     for life in &again {
         assert!(!life.log().contains("from now on"), "{}", life.log());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -43,6 +44,29 @@ impl Hub {
     /// Where the one with this number is.
     pub fn address(number: u8) -> Ipv4Addr {
         Ipv4Addr::new(198, 51, 100, 4 * number + 2)
+    }
+
+    /// Takes up the wire of the one with this number, at both ends.
+    pub fn unplug(&self, number: u8) {
+        self.0.enter(|| {
+            block_on(async {
+                let links = Links::open().expect("rtnetlink");
+                let port = links.find(&format!("port{number}")).await.expect("links").expect("a wire");
+                links.delete(port.index).await.expect("no wire");
+            });
+        });
+    }
+
+    /// Lets through what these rules say, in the words of iptables-restore.
+    pub fn rule(&self, rules: &str) -> io::Result<()> {
+        let mut command = Command::new("iptables-restore");
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.0.enter(|| command.spawn())?;
+        let text = format!("*filter\n:FORWARD ACCEPT [0:0]\n{rules}COMMIT\n");
+        child.stdin.take().expect("its input").write_all(text.as_bytes())?;
+        let output = child.wait_with_output()?;
+        let said = || io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned());
+        if output.status.success() { Ok(()) } else { Err(said()) }
     }
 
     /// Lays a wire to `namespace`, which reaches all others from then on.

@@ -20,12 +20,17 @@ impl Process {
     pub fn signal(&self, signal: i32) {
         kill(self.0.id().cast_signed(), signal);
     }
+
+    /// Kills it.
+    pub fn end(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.end();
     }
 }
 
@@ -40,8 +45,9 @@ pub enum Gossip {
 pub struct Life {
     pub node: Node,
     _link: Agent,
+    kind: Gossip,
     pub gossip: Process,
-    _agent: Process,
+    agent: Process,
 }
 
 impl Life {
@@ -51,39 +57,54 @@ impl Life {
     }
 
     /// The same with this gossip, and `networking` of its `node.yaml` has these lines, too.
-    pub fn begin_with(node: Node, advertise: &str, gossip: Gossip, networking: &str) -> Life {
-        let file = node.root.join("etc/cluster-os/node.yaml");
-        let text =
-            format!("discovery:\n  advertise: {advertise}\nnetworking:\n  interface: {}\n{networking}", node.interface);
-        fs::write(file, text).expect("node.yaml");
+    pub fn begin_with(node: Node, advertise: &str, kind: Gossip, networking: &str) -> Life {
         fs::write(node.root.join("etc/hosts"), "127.0.0.1\tlocalhost\n").expect("hosts");
-        assert!(node.run(&["init"]).status.success());
+        for log in ["gossip.log", "agent.log"] {
+            let _ = fs::remove_file(node.root.join(log));
+        }
+        configure(&node, advertise, networking);
         let (link, _) = node.up();
-        let start = |mut command: Command, log: &str| {
-            let log = File::create(node.root.join(log)).expect("a log");
-            command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
-            Process(node.namespace.enter(|| command.spawn().expect("a process")))
-        };
-        let configuration = node.root.join("run/cluster-os/serf.json");
-        let command = match gossip {
-            Gossip::Ours => gossipd(&configuration),
-            Gossip::Serf => {
-                let mut command = Command::new("serf");
-                command.arg("agent").arg(format!("-config-file={}", configuration.display()));
-                command
-            }
-        };
-        let gossip = start(command, "gossip.log");
-        let agent = start(node.command(&["start"]), "agent.log");
+        let (gossip, agent) = (gossip(&node, kind), agent(&node));
         let peers = node.root.join("run/cluster-os/peers.json");
         wait_until("the agent's first report", LONG, || peers.exists());
-        Life { node, _link: link, gossip, _agent: agent }
+        Life { node, _link: link, kind, gossip, agent }
+    }
+
+    /// Kills its gossip, and starts another.
+    pub fn restart_gossip(&mut self) {
+        self.gossip.end();
+        self.gossip = gossip(&self.node, self.kind);
+    }
+
+    /// Starts what ended by itself again, as PID 1 does.
+    pub fn supervise(&mut self) {
+        let ended = |process: &mut Process| process.0.try_wait().expect("its status").is_some();
+        if ended(&mut self.gossip) {
+            self.restart_gossip();
+        }
+        if ended(&mut self.agent) {
+            self.restart_agent();
+        }
+    }
+
+    /// Kills its agent, and starts another; the tunnels stay.
+    pub fn restart_agent(&mut self) {
+        self.agent.end();
+        self.agent = agent(&self.node);
+    }
+
+    /// Goes on at another address of its host, with the tunnels that it has: its gossip leaves and begins anew.
+    pub fn roam(&mut self, advertise: &str, networking: &str) {
+        self.said(&["leave"]);
+        configure(&self.node, advertise, networking);
+        self.restart_gossip();
+        self.restart_agent();
     }
 
     /// Ends all of it at once, as a loss of power does.
     pub fn end(self) -> Node {
-        let Life { node, _link, gossip, _agent } = self;
-        drop((gossip, _agent, _link));
+        let Life { node, _link, gossip, agent, .. } = self;
+        drop((gossip, agent, _link));
         let _ = node.run(&["wg0", "--down"]);
         let _ = fs::remove_dir_all(node.root.join("run/cluster-os"));
         node
@@ -104,6 +125,38 @@ impl Life {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     }
+}
+
+fn configure(node: &Node, advertise: &str, networking: &str) {
+    let file = node.root.join("etc/cluster-os/node.yaml");
+    let text =
+        format!("discovery:\n  advertise: {advertise}\nnetworking:\n  interface: {}\n{networking}", node.interface);
+    fs::write(file, text).expect("node.yaml");
+    assert!(node.run(&["init"]).status.success());
+}
+
+fn gossip(node: &Node, kind: Gossip) -> Process {
+    let configuration = node.root.join("run/cluster-os/serf.json");
+    let command = match kind {
+        Gossip::Ours => gossipd(&configuration),
+        Gossip::Serf => {
+            let mut command = Command::new("serf");
+            command.arg("agent").arg(format!("-config-file={}", configuration.display()));
+            command
+        }
+    };
+    start(node, command, "gossip.log")
+}
+
+fn agent(node: &Node) -> Process {
+    start(node, node.command(&["start"]), "agent.log")
+}
+
+/// Starts a program that goes on with this log.
+fn start(node: &Node, mut command: Command, log: &str) -> Process {
+    let log = File::options().append(true).create(true).open(node.root.join(log)).expect("a log");
+    command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
+    Process(node.namespace.enter(|| command.spawn().expect("a process")))
 }
 
 /// The command that runs gossip with this configuration.

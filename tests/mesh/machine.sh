@@ -39,7 +39,7 @@ for module in $(sed 's/#.*//' /etc/cluster-os/modules); do modprobe "$module"; d
 # What only a kernel without WireGuard can show, what needs a tool that is not here, and a crowd of gossips, which an emulated
 # processor is too slow for, is for the host.
 AGENT=/mesh/node-agent GOSSIPD=/mesh/gossipd /mesh/mesh $(cat /mesh/only) --test-threads=1 --nocapture --skip without_the_capability --skip without_a_tun_device \
-    --skip the_process_in_user_space --skip beside_serf --skip would_lose_somebody --skip insider:: --skip collision::
+    --skip the_process_in_user_space --skip beside_serf --skip would_lose_somebody --skip insider:: --skip collision:: --skip churn::
 echo "ended: $?"
 poweroff -f
 SH

@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the rest is for the tests of PID 1")]
 mod kit;
 
+mod churn;
 mod collision;
 mod crowd;
 mod figures;
@@ -17,4 +18,6 @@ mod life;
 mod network;
 mod refusals;
 mod scenes;
+#[path = "../kit/seeded.rs"]
+mod seeded;
 mod world;
