@@ -156,6 +156,7 @@ fn of_the_device(one: &Life, two: &Life) {
     wait_until("key and port as they were", MINUTE, || seen() == (Some(node.key), 51820));
     wait_until("a way through", LONG, || through(one, two));
     let said = "was not as it should be; this is as it was again: its private key, its port";
+    wait_until("it says so", LONG, || one.log().contains(said));
     assert_eq!(one.log().matches(said).count(), 1, "{}", one.log());
 }
 

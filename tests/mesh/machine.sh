@@ -15,8 +15,10 @@ build mesh ${BENCH_PROFILE:+--profile "$BENCH_PROFILE"}
 root=$work/root
 mkdir -p "$root/mesh" "$root/var/tmp"
 strip -o "$root/mesh/mesh" "$program"
-strip -o "$root/mesh/node-agent" "$bin/node-agent"
-strip -o "$root/mesh/gossipd" "$bin/gossipd"
+# Released ones where there are any: those of the tests' own build take an emulated processor seconds to start.
+for name in node-agent gossipd; do
+    strip -o "$root/mesh/$name" "${LAB_BIN:-$bin}/$name"
+done
 # What ours is measured beside.
 mkdir -p "$root"/usr/{bin,lib,lib64}
 ln -s usr/lib "$root/lib" && ln -s usr/lib64 "$root/lib64"
@@ -39,7 +41,8 @@ for module in $(sed 's/#.*//' /etc/cluster-os/modules); do modprobe "$module"; d
 # What only a kernel without WireGuard can show, what needs a tool that is not here, and a crowd of gossips, which an emulated
 # processor is too slow for, is for the host.
 AGENT=/mesh/node-agent GOSSIPD=/mesh/gossipd /mesh/mesh $(cat /mesh/only) --test-threads=1 --nocapture --skip without_the_capability --skip without_a_tun_device \
-    --skip the_process_in_user_space --skip beside_serf --skip would_lose_somebody --skip insider:: --skip collision:: --skip churn::
+    --skip the_process_in_user_space --skip beside_serf --skip would_lose_somebody --skip insider:: --skip collision:: --skip in_user_space_too \
+    --skip churn:: --skip cannot_be_believed --skip preshared
 echo "ended: $?"
 poweroff -f
 SH

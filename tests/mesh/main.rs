@@ -7,6 +7,7 @@
 mod kit;
 
 mod churn;
+mod clock;
 mod collision;
 mod crowd;
 mod figures;

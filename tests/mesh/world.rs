@@ -140,6 +140,8 @@ pub struct Node {
     pub ula: Ipv6Addr,
     /// Where its `/etc`, `/var/lib` and `/run` are.
     pub root: PathBuf,
+    /// The run of its host that it sees; none if that is the kernel's own.
+    pub boot_id: Option<&'static str>,
 }
 
 /// `node-agent wg0` of a node, and what it says to its supervisor.
@@ -182,6 +184,7 @@ impl Node {
             address: Ipv4Addr::UNSPECIFIED,
             ula: Ipv6Addr::UNSPECIFIED,
             root,
+            boot_id: None,
         };
         assert!(node.run(&["init"]).status.success(), "init");
         let facts = String::from_utf8(node.run(&["info"]).stdout).expect("text");
@@ -197,6 +200,12 @@ impl Node {
 
     /// The command `node-agent ARGUMENTS` of this node.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        if let Some(boot_id) = self.boot_id {
+            let file = self.root.join("boot_id");
+            fs::write(&file, boot_id).expect("a run");
+            let see = format!("mount --bind '{}' /proc/sys/kernel/random/boot_id && exec \"$@\"", file.display());
+            return self.command_through(&["unshare", "--mount", "sh", "-c", &see, "sh"], arguments);
+        }
         let mut command = Command::new(agent());
         self.dress(command.arg("--root").arg(&self.root).args(arguments));
         command
@@ -222,6 +231,11 @@ impl Node {
 
     /// Starts `node-agent wg0` and waits until it is ready; returns what it said.
     pub fn up(&self) -> (Agent, String) {
+        self.up_with(&[])
+    }
+
+    /// The same, with these variables.
+    pub fn up_with(&self, variables: &[(&str, &str)]) -> (Agent, String) {
         let path = self.root.join("notify");
         let _ = fs::remove_file(&path);
         let notices = UnixDatagram::bind(&path).expect("a socket");
@@ -230,7 +244,13 @@ impl Node {
         let err = File::create(&log).expect("the log");
         let child = self.namespace.enter(|| {
             let mut command = self.command(&["wg0"]);
-            command.env("NOTIFY_SOCKET", &path).stdin(Stdio::null()).stderr(err).spawn().expect("node-agent")
+            command
+                .env("NOTIFY_SOCKET", &path)
+                .envs(variables.iter().copied())
+                .stdin(Stdio::null())
+                .stderr(err)
+                .spawn()
+                .expect("node-agent")
         });
         let agent = Agent { child: Some(child), notices, log };
         let mut text = [0; 256];
