@@ -48,5 +48,4 @@ fn who_crashed_may_come_back_at_another_address() {
         agents.iter().all(|agent| agent.tags(&gone.name).contains_key("elsewhere"))
     });
     agents.iter().for_each(|agent| back.sees(&agent.name, "alive"));
-    for a in agents.iter().chain([&back]) {}
 }
